@@ -1,0 +1,64 @@
+"""asdbench: can generated anomalies be trusted to evaluate an anomalous sound detector, and how far?
+
+The public names are loaded when they are first used, so that ``import asdbench`` and the command line start fast.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from asdbench.clips import ClipSet
+    from asdbench.errors import UserError
+    from asdbench.features import logmel
+    from asdbench.plugins import (
+        Dataset,
+        Detector,
+        GeneratedClip,
+        Generator,
+        Request,
+        dataset,
+        detector,
+        generator,
+        metric,
+        setting,
+    )
+
+_HOMES = {
+    "ClipSet": "clips",
+    "Dataset": "plugins",
+    "Detector": "plugins",
+    "GeneratedClip": "plugins",
+    "Generator": "plugins",
+    "Request": "plugins",
+    "UserError": "errors",
+    "dataset": "plugins",
+    "detector": "plugins",
+    "generator": "plugins",
+    "logmel": "features",
+    "metric": "plugins",
+    "setting": "plugins",
+}
+
+__all__ = [
+    "ClipSet",
+    "Dataset",
+    "Detector",
+    "GeneratedClip",
+    "Generator",
+    "Request",
+    "UserError",
+    "dataset",
+    "detector",
+    "generator",
+    "logmel",
+    "metric",
+    "setting",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"asdbench.{_HOMES[name]}"), name)
+    raise AttributeError(f"module 'asdbench' has no attribute {name!r}")

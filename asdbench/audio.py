@@ -1,0 +1,143 @@
+"""Reading, checking, resampling and writing audio files."""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from asdbench.errors import UserError
+
+Waveform = npt.NDArray[np.float32]
+"""One channel of audio: float32, shape (num_samples,), full scale at 1.0."""
+
+Channel = int | Literal["mean"]
+"""Which channel of a multichannel file is used: its index, or the mean of all."""
+
+AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".aiff", ".aif")
+MIN_SECONDS = 0.2
+"""Shorter clips are refused: five frames of 1024 samples with a hop of 512 at 16 kHz take 0.19 s."""
+
+
+@dataclass(frozen=True)
+class AudioInfo:
+    """What one decoding pass over a file finds out.
+
+    Attributes:
+        content_hash: BLAKE2b over sample rate, shape and decoded samples; equal audio in another container is equal.
+        problem: why the file cannot be used as a clip (one phrase), or "" when it can.
+    """
+
+    content_hash: str
+    sample_rate: int
+    channels: int
+    num_samples: int
+    problem: str
+
+
+def inspect(path: str | Path) -> AudioInfo:
+    """Decode a file once, hash it, and say whether it can serve as a clip.
+
+    Never raises for what is wrong with the file; the reason is in ``problem``.
+    """
+    samples, sample_rate, problem = _decode(path)
+    if samples is None:
+        return AudioInfo("", sample_rate, 0, 0, problem)
+    num_samples, channels = samples.shape
+    digest = hashlib.blake2b(struct.pack("<qqq", sample_rate, channels, num_samples), digest_size=16)
+    digest.update(np.ascontiguousarray(samples).data)
+    return AudioInfo(digest.hexdigest(), sample_rate, channels, num_samples, problem or _flaw(samples, sample_rate))
+
+
+def read(path: str | Path, sample_rate: int | None = None, channel: Channel = 0) -> Waveform:
+    """Read one channel of an audio file.
+
+    Args:
+        path: a file that libsndfile can read.
+        sample_rate: the rate to resample to, in Hz; None keeps the file's own.
+        channel: index of the channel, or "mean".
+
+    Raises:
+        UserError: the file cannot be read, is truncated, or has no such channel.
+    """
+    samples, native_rate, problem = _decode(path)
+    if samples is None or problem:
+        raise UserError(f"{path}: {problem}")
+    if channel == "mean":
+        waveform = samples.mean(axis=1, dtype=np.float32)
+    elif channel < samples.shape[1]:
+        waveform = samples[:, channel]
+    else:
+        raise UserError(
+            f"{path}: channel {channel} was asked for, but the file has {samples.shape[1]} (they count from 0)"
+        )
+    return resample(np.ascontiguousarray(waveform), native_rate, sample_rate or native_rate)
+
+
+def resample(waveform: Waveform, from_rate: int, to_rate: int) -> Waveform:
+    """Resample with soxr's high-quality filter; the level is preserved and the length is scaled by the ratio."""
+    if from_rate == to_rate:
+        return waveform
+    import soxr  # imported here: most data are already at the rate that is asked for
+
+    return np.asarray(soxr.resample(waveform, from_rate, to_rate, quality="HQ"), dtype=np.float32)
+
+
+def write(path: str | Path, waveform: npt.NDArray[np.floating], sample_rate: int, subtype: str = "PCM_16") -> None:
+    """Write a mono WAV file; with PCM subtypes samples beyond full scale are clipped, as any recorder would."""
+    import soundfile
+
+    soundfile.write(str(path), waveform, sample_rate, subtype=subtype, format="WAV")
+
+
+def _decode(path: str | Path) -> tuple[npt.NDArray[np.float32] | None, int, str]:
+    """Return samples of shape (num_samples, channels), the rate, and a problem ("" if none)."""
+    import soundfile
+
+    try:
+        size = Path(path).stat().st_size
+        if size == 0:
+            return None, 0, "the file is empty (0 bytes)"
+        samples, sample_rate = soundfile.read(str(path), dtype="float32", always_2d=True)
+    except FileNotFoundError:
+        return None, 0, "the file does not exist"
+    except OSError as error:
+        return None, 0, f"the file cannot be opened ({error.strerror or error})"
+    except (soundfile.SoundFileError, RuntimeError) as error:
+        reason = str(error).split(": ")[-1].rstrip(".")
+        return None, 0, f"the file cannot be read as audio ({reason})"
+    missing = _missing_wav_bytes(path, size)
+    return samples, int(sample_rate), f"the file is truncated ({missing} bytes are missing)" if missing else ""
+
+
+def _flaw(samples: npt.NDArray[np.float32], sample_rate: int) -> str:
+    num_samples = samples.shape[0]
+    if num_samples == 0:
+        return "the clip holds no samples"
+    if num_samples < MIN_SECONDS * sample_rate:
+        return f"the clip is too short ({num_samples / sample_rate:.3f} s, at least {MIN_SECONDS} s are needed)"
+    if not np.isfinite(samples).all():
+        return "the clip holds NaN or infinite samples"
+    if (samples == samples[0]).all():
+        return "the clip is silent (every sample is the same)"
+    return ""
+
+
+def _missing_wav_bytes(path: str | Path, size: int) -> int:
+    """Bytes that the header of a RIFF file promises and the file lacks; libsndfile reads such files without a word."""
+    with open(path, "rb") as file:
+        if file.read(4) != b"RIFF":
+            return 0
+        file.seek(12)
+        while len(header := file.read(8)) == 8:
+            name, length = struct.unpack("<4sI", header)
+            if name == b"data":
+                streamed = length in (0, 0xFFFFFFFF)  # written by programs that cannot seek back: length unknown
+                return 0 if streamed else max(0, file.tell() + length - size)
+            file.seek(length + length % 2, 1)
+    return 0

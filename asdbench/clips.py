@@ -1,0 +1,193 @@
+"""ClipSet: an ordered table of audio clips that can read its own audio.
+
+Everything that passes between the stages of asdbench is a ClipSet or an array aligned with one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from asdbench import audio
+from asdbench.audio import Channel, Waveform
+from asdbench.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LABELS = ("clip_id", "path", "machine", "section", "domain", "split", "condition", "attributes")
+"""Columns that a dataset provides; see `ClipSet`."""
+MEASURED = ("content_hash", "sample_rate", "channels", "num_samples")
+"""Columns that are read off the file."""
+ORIGIN = ("source", "provenance")
+"""Columns that say who made the clip."""
+COLUMNS = LABELS + MEASURED + ORIGIN
+
+DOMAINS = ("source", "target", "none", "unknown")
+SPLITS = ("train", "test")
+CONDITIONS = ("normal", "anomaly", "unknown")
+_JSON_COLUMNS = ("attributes", "provenance")
+
+
+class ClipSet:
+    """An ordered set of clips: one row each, audio read when it is asked for.
+
+    Attributes:
+        frame: a pandas table with a 0..n-1 index and the columns
+
+            - ``clip_id``: unique name, usually the path relative to the data root, with forward slashes;
+            - ``path``: the audio file;
+            - ``machine``, ``section``: machine type and section ("00" where there is one);
+            - ``domain``: "source", "target", "none" (the data has no domains) or "unknown";
+            - ``split``: "train" or "test"; ``condition``: "normal", "anomaly" or "unknown";
+            - ``attributes``: a mapping such as ``{"vel": "6", "loc": "A"}``;
+            - ``content_hash``: hash of the decoded audio; ``sample_rate``, ``channels``, ``num_samples``: of the file;
+            - ``source``: "real" or the name of the generator that made the clip; ``provenance``: how it was made.
+        sample_rate: rate in Hz at which waveforms are returned, None for each file's own.
+        channel: channel that is returned, an index or "mean".
+    """
+
+    def __init__(self, frame: pd.DataFrame, sample_rate: int | None = 16000, channel: Channel = 0) -> None:
+        missing = [name for name in COLUMNS if name not in frame.columns]
+        if missing:
+            raise ValueError(f"a ClipSet needs the columns {missing}")
+        self.frame = frame.reset_index(drop=True)
+        self.sample_rate = sample_rate
+        self.channel = channel
+
+    @classmethod
+    def from_files(
+        cls,
+        labels: pd.DataFrame | Sequence[dict[str, Any]],
+        sample_rate: int | None = 16000,
+        channel: Channel = 0,
+        source: str = "real",
+        infos: Sequence[audio.AudioInfo] | None = None,
+    ) -> ClipSet:
+        """Build a clip set from label rows, measuring every file.
+
+        Args:
+            labels: rows with the columns of `LABELS`, and "provenance" where there is one.
+            infos: what `asdbench.audio.inspect` says of each file, where that is known already.
+
+        Raises:
+            UserError: a file cannot be used; the message names the first and says how many more there are.
+        """
+        import pandas as pd
+
+        table = pd.DataFrame(list(labels) if not isinstance(labels, pd.DataFrame) else labels)
+        if table.empty:
+            return cls(pd.DataFrame({name: pd.Series(dtype=object) for name in COLUMNS}), sample_rate, channel)
+        if infos is None:
+            infos = [audio.inspect(path) for path in table["path"]]
+        refuse_bad_files(list(table["path"]), infos)
+        measured = pd.DataFrame(
+            [(i.content_hash, i.sample_rate, i.channels, i.num_samples) for i in infos], columns=list(MEASURED)
+        )
+        table = pd.concat([table.reset_index(drop=True), measured], axis=1)
+        table["source"] = source
+        if "provenance" not in table:
+            table["provenance"] = [{} for _ in range(len(table))]
+        repeated = table["clip_id"][table["clip_id"].duplicated()]
+        if len(repeated):
+            raise UserError(f"two clips have the same name {repeated.iloc[0]!r}; names must be unique")
+        return cls(table[list(COLUMNS)], sample_rate, channel)
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+    def __repr__(self) -> str:
+        machines = ", ".join(sorted(self.frame["machine"].unique())) if len(self) else "no machine"
+        return f"ClipSet({len(self)} clips of {machines})"
+
+    def waveform(self, index: int) -> Waveform:
+        """Read the audio of one clip: float32, shape (num_samples,), at ``self.sample_rate``."""
+        return audio.read(self.frame["path"].iat[index], self.sample_rate, self.channel)
+
+    def waveforms(self) -> Iterator[Waveform]:
+        """Read the clips one after the other, in order; lengths may differ."""
+        return (self.waveform(index) for index in range(len(self)))
+
+    def select(self, rows: Any) -> ClipSet:
+        """Return the clips at ``rows``: integer positions, in the order given, or a boolean mask."""
+        import numpy as np
+
+        rows = np.asarray(rows)
+        positions = np.flatnonzero(rows) if rows.dtype == bool else rows.astype(int)
+        return ClipSet(self.frame.iloc[positions], self.sample_rate, self.channel)
+
+    def where(self, **values: str | Iterable[str]) -> ClipSet:
+        """Return the clips whose columns have the given values: ``clips.where(split="test", domain=["source"])``."""
+        mask = self.frame["clip_id"].notna()
+        for column, wanted in values.items():
+            mask &= self.frame[column].isin([wanted] if isinstance(wanted, str) else list(wanted))
+        return self.select(mask.to_numpy(dtype=bool))
+
+    def without_labels(self) -> ClipSet:
+        """Return the clips as a detector may see them: machine and section are known, nothing else is.
+
+        This is the rule of DCASE Task 2 from 2022 on, where neither condition, domain nor attributes of a test clip
+        may be used.
+        """
+        frame = self.frame.assign(condition="unknown", domain="unknown")
+        for column in _JSON_COLUMNS:
+            frame[column] = [{} for _ in range(len(frame))]
+        return ClipSet(frame, self.sample_rate, self.channel)
+
+    @staticmethod
+    def concat(parts: Sequence[ClipSet]) -> ClipSet:
+        """Join clip sets, in order; all must be read at the same rate and channel."""
+        import pandas as pd
+
+        first = parts[0]
+        if any((part.sample_rate, part.channel) != (first.sample_rate, first.channel) for part in parts):
+            raise ValueError("clip sets with different sample rates or channels cannot be joined")
+        filled = [part.frame for part in parts if len(part)] or [first.frame]
+        return ClipSet(pd.concat(filled, ignore_index=True), first.sample_rate, first.channel)
+
+    def content_id(self) -> str:
+        """Hash of what the clips are: labels, audio and reading rate, but not where the files lie."""
+        digest = hashlib.blake2b(json.dumps([self.sample_rate, self.channel]).encode(), digest_size=16)
+        columns = [name for name in COLUMNS if name != "path"]
+        for row in self.frame[columns].itertuples(index=False):
+            digest.update(json.dumps(row, sort_keys=True, default=str).encode())
+        return digest.hexdigest()
+
+    def save(self, path: Path, root: Path | None = None) -> None:
+        """Write the table as parquet; file paths under ``root`` are stored relative to it."""
+        frame = self.frame.copy()
+        for column in _JSON_COLUMNS:
+            frame[column] = [json.dumps(value, sort_keys=True) for value in frame[column]]
+        if root is not None:
+            frame["path"] = [_relative(Path(name), root) for name in frame["path"]]
+        frame.attrs = {}
+        frame.to_parquet(path, index=False)
+        settings = {"sample_rate": self.sample_rate, "channel": self.channel}
+        path.with_suffix(".json").write_text(json.dumps(settings))
+
+    @classmethod
+    def load(cls, path: Path, root: Path | None = None) -> ClipSet:
+        """Read what `save` wrote."""
+        import pandas as pd
+
+        frame = pd.read_parquet(path)
+        for column in _JSON_COLUMNS:
+            frame[column] = [json.loads(value) for value in frame[column]]
+        if root is not None:
+            frame["path"] = [str(root / name) for name in frame["path"]]
+        return cls(frame, **json.loads(path.with_suffix(".json").read_text()))
+
+
+def refuse_bad_files(paths: Sequence[str], infos: Sequence[audio.AudioInfo]) -> None:
+    """Raise a UserError that names the first file with a problem, and how many more there are."""
+    bad = [(path, info.problem) for path, info in zip(paths, infos, strict=True) if info.problem]
+    if bad:
+        more = f" ({len(bad) - 1} more files have problems)" if len(bad) > 1 else ""
+        raise UserError(f"{bad[0][0]}: {bad[0][1]}{more}")
+
+
+def _relative(path: Path, root: Path) -> str:
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)

@@ -1,0 +1,308 @@
+"""Base classes of plugins, and the registry that finds them by name.
+
+A plugin is a class whose annotated attributes are its settings. It comes in by an entry point of an installed package
+(groups ``asdbench.datasets``, ``asdbench.detectors``, ``asdbench.generators``, ``asdbench.metrics``), by a Python file
+named in a spec, or by a decorator in a notebook. asdbench itself knows no plugin by name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import inspect
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, dataclass_transform
+
+import pydantic
+
+from asdbench.audio import Channel, Waveform
+from asdbench.errors import UserError, did_you_mean
+from asdbench.seeding import derive_rng
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    import pandas as pd
+
+    from asdbench.clips import ClipSet
+
+T = TypeVar("T")
+
+
+def setting(default: Any = ..., *, scoring: bool = False, description: str = "", **limits: Any) -> Any:
+    """Describe one setting of a plugin: ``k: int = setting(5, ge=1, description="number of neighbours")``.
+
+    Args:
+        default: its default; without one the setting must be given.
+        scoring: for detectors: the setting changes scoring only, so runs that differ in it share one fit.
+        description: one line for `asdbench list NAME`.
+        **limits: limits of `pydantic.Field` (ge, gt, le, lt, min_length, pattern, default_factory).
+    """
+    extra = {"scoring": True} if scoring else None
+    if "default_factory" in limits:
+        return pydantic.Field(description=description, json_schema_extra=extra, **limits)
+    return pydantic.Field(default, description=description, json_schema_extra=extra, **limits)
+
+
+@dataclass_transform(kw_only_default=True, field_specifiers=(setting,))
+class Plugin:
+    """What all plugins share: validated settings, a version and a seed.
+
+    Attributes:
+        version: to be raised when the same settings give other results than before; stored work is then made anew.
+        seed: seed of this instance, set by the framework before any method is called.
+    """
+
+    version: ClassVar[str] = "1"
+    name: ClassVar[str] = ""
+    __pydantic_fields__: ClassVar[dict[str, pydantic.fields.FieldInfo]] = {}
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        config = pydantic.ConfigDict(extra="forbid", validate_default=True, arbitrary_types_allowed=True)
+        pydantic.dataclasses.dataclass(cls, config=config, kw_only=True, eq=False)
+
+    def __post_init__(self) -> None:
+        self.seed = 0
+
+    def rng(self, *name: Any) -> np.random.Generator:
+        """A fresh random generator that depends on this instance's seed and on ``name`` only."""
+        return derive_rng(self.seed, *name)
+
+    @classmethod
+    def summary(cls) -> str:
+        """First line of the docstring, for listings."""
+        return (inspect.getdoc(cls) or "").partition("\n")[0]
+
+    @classmethod
+    def setting_names(cls, *, scoring: bool | None = None) -> list[str]:
+        """Names of the settings; with ``scoring`` only those that (True) act in scoring only or (False) in fitting."""
+        fields = cls.__pydantic_fields__
+        if scoring is None:
+            return list(fields)
+        return [name for name, info in fields.items() if bool((info.json_schema_extra or {}) == {"scoring": True}) is scoring]
+
+    def settings(self, *, scoring: bool | None = None) -> dict[str, Any]:
+        """The settings as JSON values, defaults included."""
+        values = {name: getattr(self, name) for name in self.setting_names(scoring=scoring)}
+        return pydantic.TypeAdapter(dict[str, Any]).dump_python(values, mode="json")  # type: ignore[no-any-return]
+
+
+class Dataset(Plugin):
+    """Yields the clips of machines.
+
+    Attributes:
+        makes_audio: True when `clips` writes audio itself (simulators, downloads) and its result depends on nothing but
+            settings, seed and machine; False when it lists files that lie on disk.
+        sample_rate: rate in Hz at which detectors and generators read the clips.
+        channel: which channel of multichannel files they read.
+    """
+
+    makes_audio: ClassVar[bool] = False
+
+    sample_rate: int = setting(16000, ge=1000, description="rate in Hz at which clips are read (resampled if needed)")
+    channel: Channel = setting(0, description="channel to read: an index from 0, or 'mean'")
+
+    def machines(self) -> list[str]:
+        """Names of the machine types, sorted."""
+        raise NotImplementedError
+
+    def clips(self, machine: str, folder: Path) -> pd.DataFrame:
+        """List the clips of one machine type, train and test.
+
+        Args:
+            machine: one of `machines`.
+            folder: an empty folder for audio that the dataset makes itself; others leave it alone.
+
+        Returns:
+            One row a clip with the columns `asdbench.clips.LABELS`, in a stable order.
+        """
+        raise NotImplementedError
+
+
+class Detector(Plugin):
+    """Gives each clip an anomaly score; higher is more anomalous.
+
+    What `fit` learns goes into attributes whose names end in an underscore (``self.mean_``): numpy arrays, numbers,
+    strings, scikit-learn estimators, and lists or dicts of these. The framework saves and restores them.
+    """
+
+    def fit(self, clips: ClipSet) -> None:
+        """Learn from the normal clips of one machine type."""
+        raise NotImplementedError
+
+    def score(self, clips: ClipSet) -> npt.NDArray[np.floating]:
+        """Return one finite score a clip, shape (len(clips),); labels of ``clips`` are blanked."""
+        raise NotImplementedError
+
+    def get_state(self) -> dict[str, Any]:
+        """What was learnt: the attributes that end in an underscore."""
+        return {name: value for name, value in vars(self).items() if name.endswith("_") and not name.endswith("__")}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Restore what `get_state` returned."""
+        vars(self).update(state)
+
+
+@dataclass
+class GeneratedClip:
+    """A clip that a generator made.
+
+    Attributes:
+        waveform: float audio, shape (num_samples,), full scale at 1.0.
+        provenance: how it was made, as JSON values: source clip, parameters, seed.
+        attributes: the attributes of the clip where they differ from what was asked for.
+    """
+
+    waveform: Waveform
+    provenance: dict[str, Any] = field(default_factory=dict)
+    attributes: dict[str, str] | None = None
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a generator is asked for.
+
+    Attributes:
+        rows: one row a clip to make: ``clip_id``, ``machine``, ``section``, ``domain``, ``condition``, ``attributes``.
+        pool: real clips that the generator may use, normal and anomalous; disjoint from the detectors' training clips
+            and from all test clips.
+        sample_rate: rate in Hz of the audio that is to be returned.
+    """
+
+    rows: pd.DataFrame
+    pool: ClipSet
+    sample_rate: int
+
+
+class Generator(Plugin):
+    """Makes clips."""
+
+    def generate(self, request: Request) -> Iterator[GeneratedClip]:
+        """Yield one clip for each row of ``request.rows``, in order.
+
+        Randomness comes from ``self.rng(row.clip_id)``, so that a clip does not depend on what is made beside it. A
+        request that cannot be met raises a UserError that says what is missing.
+        """
+        raise NotImplementedError
+
+
+Metric = Callable[..., float]
+"""``metric(is_anomaly, score, domain) -> float``: arrays of equal length; NaN where it is not defined."""
+
+
+class Registry(Generic[T]):
+    """Plugins of one kind by name: those of installed packages (imported when asked for) and those registered here."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self._registered: dict[str, T] = {}
+
+    def add(self, name: str, plugin: T) -> T:
+        """Register a plugin under a name; another plugin of that name is an error."""
+        known = self._registered.get(name)
+        if (known is not None and _identity(known) != _identity(plugin)) or (
+            name in self._entry_points() and self._entry_points()[name].value != _identity(plugin)
+        ):
+            raise UserError(f"a {self.kind} named '{name}' exists already; choose another name")
+        self._registered[name] = plugin
+        return plugin
+
+    def names(self) -> list[str]:
+        """All names, sorted; nothing is imported."""
+        return sorted({*self._registered, *self._entry_points()})
+
+    def get(self, name: str) -> T:
+        """Return a plugin.
+
+        Raises:
+            UserError: the name is unknown (with the nearest known one), or the package that provides it fails to load.
+        """
+        if name in self._registered:
+            return self._registered[name]
+        entry = self._entry_points().get(name)
+        if entry is None:
+            raise UserError(f"there is no {self.kind} named '{name}'{did_you_mean(name, self.names())}")
+        try:
+            plugin: T = entry.load()
+        except Exception as error:
+            raise UserError(f"the {self.kind} '{name}' ({entry.value}) cannot be loaded: {error}") from error
+        if isinstance(plugin, type) and issubclass(plugin, Plugin):
+            plugin.name = name
+        self._registered.setdefault(name, plugin)
+        return self._registered[name]
+
+    def _entry_points(self) -> dict[str, EntryPoint]:
+        return {entry.name: entry for entry in entry_points(group=f"asdbench.{self.kind}s")}
+
+
+datasets: Registry[type[Dataset]] = Registry("dataset")
+detectors: Registry[type[Detector]] = Registry("detector")
+generators: Registry[type[Generator]] = Registry("generator")
+metrics: Registry[Metric] = Registry("metric")
+
+
+def _decorator(registry: Registry[Any], base: type | None) -> Callable[[str], Callable[[T], T]]:
+    def named(name: str) -> Callable[[T], T]:
+        def register(plugin: T) -> T:
+            if base is not None:
+                if not (isinstance(plugin, type) and issubclass(plugin, base)):
+                    raise UserError(f"{registry.kind} '{name}': expected a subclass of asdbench.{base.__name__}")
+                plugin.name = name  # type: ignore[attr-defined]
+            return registry.add(name, plugin)  # type: ignore[no-any-return]
+
+        return register
+
+    return named
+
+
+dataset = _decorator(datasets, Dataset)
+detector = _decorator(detectors, Detector)
+generator = _decorator(generators, Generator)
+metric = _decorator(metrics, None)
+
+
+def load_file(path: Path) -> None:
+    """Import a Python file so that the plugins it decorates are registered; a second call does nothing.
+
+    Raises:
+        UserError: the file is missing or raises while it is imported.
+    """
+    path = path.resolve()
+    if not path.is_file():
+        raise UserError(f"plugin file {path} does not exist")
+    name = f"asdbench_plugin_{path.stem}_{hashlib.blake2b(str(path).encode(), digest_size=4).hexdigest()}"
+    if name in sys.modules:
+        return
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise UserError(f"plugin file {path}: expected a Python file (.py)")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except UserError:
+        del sys.modules[name]
+        raise
+    except Exception as error:
+        del sys.modules[name]
+        raise UserError(f"plugin file {path} cannot be imported: {type(error).__name__}: {error}") from error
+
+
+def source_id(plugin: type) -> str:
+    """Hash of the file that defines a plugin, so that work is made anew when the file changes; "" in a notebook."""
+    try:
+        file = inspect.getsourcefile(plugin)
+    except TypeError:
+        return ""
+    if file is None or not Path(file).is_file():
+        return ""
+    return hashlib.blake2b(Path(file).read_bytes(), digest_size=8).hexdigest()
+
+
+def _identity(plugin: Any) -> str:
+    return f"{getattr(plugin, '__module__', '')}:{getattr(plugin, '__qualname__', '')}"

@@ -1,0 +1,1 @@
+"""Tables made from the score table and the comparison."""

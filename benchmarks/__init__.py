@@ -1,0 +1,1 @@
+"""Benchmark specs that ship with asdbench."""

@@ -1,0 +1,1 @@
+"""Built-in detector plugins; each knows only the public names of asdbench."""

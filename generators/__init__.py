@@ -1,0 +1,1 @@
+"""Built-in generator plugins; each knows only the public names of asdbench."""
