@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from asdbench.clips import ClipSet
-    from asdbench.errors import UserError
-    from asdbench.features import logmel
+    from asdbench.errors import UserError, did_you_mean
+    from asdbench.features import LogmelSettings, logmel
     from asdbench.plugins import (
         Dataset,
         Detector,
@@ -24,17 +24,24 @@ if TYPE_CHECKING:
         metric,
         setting,
     )
+    from asdbench.results import Results, load
+    from asdbench.runner import run
 
 _HOMES = {
     "ClipSet": "clips",
+    "Results": "results",
+    "load": "results",
+    "run": "runner",
     "Dataset": "plugins",
     "Detector": "plugins",
     "GeneratedClip": "plugins",
     "Generator": "plugins",
+    "LogmelSettings": "features",
     "Request": "plugins",
     "UserError": "errors",
     "dataset": "plugins",
     "detector": "plugins",
+    "did_you_mean": "errors",
     "generator": "plugins",
     "logmel": "features",
     "metric": "plugins",
@@ -47,13 +54,18 @@ __all__ = [
     "Detector",
     "GeneratedClip",
     "Generator",
+    "LogmelSettings",
     "Request",
+    "Results",
     "UserError",
     "dataset",
     "detector",
+    "did_you_mean",
     "generator",
+    "load",
     "logmel",
     "metric",
+    "run",
     "setting",
 ]
 

@@ -31,6 +31,7 @@ class AudioInfo:
     Attributes:
         content_hash: BLAKE2b over sample rate, shape and decoded samples; equal audio in another container is equal.
         problem: why the file cannot be used as a clip (one phrase), or "" when it can.
+        silent_channels: the channels in which every sample is the same.
     """
 
     content_hash: str
@@ -38,6 +39,15 @@ class AudioInfo:
     channels: int
     num_samples: int
     problem: str
+    silent_channels: tuple[int, ...] = ()
+
+    def problem_of(self, channel: Channel) -> str:
+        """Why the file cannot be used when ``channel`` is read, "" when it can."""
+        if self.problem or channel == "mean":
+            return self.problem
+        if not 0 <= channel < self.channels:
+            return no_such_channel(channel, self.channels)
+        return f"channel {channel} is silent (every sample is the same)" if channel in self.silent_channels else ""
 
 
 def inspect(path: str | Path) -> AudioInfo:
@@ -51,7 +61,9 @@ def inspect(path: str | Path) -> AudioInfo:
     num_samples, channels = samples.shape
     digest = hashlib.blake2b(struct.pack("<qqq", sample_rate, channels, num_samples), digest_size=16)
     digest.update(np.ascontiguousarray(samples).data)
-    return AudioInfo(digest.hexdigest(), sample_rate, channels, num_samples, problem or _flaw(samples, sample_rate))
+    silent = np.flatnonzero((samples == samples[:1]).all(axis=0)) if num_samples else np.arange(0)
+    problem = problem or _flaw(samples, sample_rate, len(silent) == channels)
+    return AudioInfo(digest.hexdigest(), sample_rate, channels, num_samples, problem, tuple(silent.tolist()))
 
 
 def read(path: str | Path, sample_rate: int | None = None, channel: Channel = 0) -> Waveform:
@@ -70,13 +82,16 @@ def read(path: str | Path, sample_rate: int | None = None, channel: Channel = 0)
         raise UserError(f"{path}: {problem}")
     if channel == "mean":
         waveform = samples.mean(axis=1, dtype=np.float32)
-    elif channel < samples.shape[1]:
+    elif 0 <= channel < samples.shape[1]:
         waveform = samples[:, channel]
     else:
-        raise UserError(
-            f"{path}: channel {channel} was asked for, but the file has {samples.shape[1]} (they count from 0)"
-        )
+        raise UserError(f"{path}: {no_such_channel(channel, samples.shape[1])}")
     return resample(np.ascontiguousarray(waveform), native_rate, sample_rate or native_rate)
+
+
+def no_such_channel(channel: int, channels: int) -> str:
+    """What is said of a file that lacks the channel that is to be read."""
+    return f"channel {channel} was asked for, but the file has {channels} (they count from 0)"
 
 
 def resample(waveform: Waveform, from_rate: int, to_rate: int) -> Waveform:
@@ -111,11 +126,11 @@ def _decode(path: str | Path) -> tuple[npt.NDArray[np.float32] | None, int, str]
     except (soundfile.SoundFileError, RuntimeError) as error:
         reason = str(error).split(": ")[-1].rstrip(".")
         return None, 0, f"the file cannot be read as audio ({reason})"
-    missing = _missing_wav_bytes(path, size)
+    missing = _missing_bytes(path, size)
     return samples, int(sample_rate), f"the file is truncated ({missing} bytes are missing)" if missing else ""
 
 
-def _flaw(samples: npt.NDArray[np.float32], sample_rate: int) -> str:
+def _flaw(samples: npt.NDArray[np.float32], sample_rate: int, silent: bool) -> str:
     num_samples = samples.shape[0]
     if num_samples == 0:
         return "the clip holds no samples"
@@ -123,21 +138,41 @@ def _flaw(samples: npt.NDArray[np.float32], sample_rate: int) -> str:
         return f"the clip is too short ({num_samples / sample_rate:.3f} s, at least {MIN_SECONDS} s are needed)"
     if not np.isfinite(samples).all():
         return "the clip holds NaN or infinite samples"
-    if (samples == samples[0]).all():
+    if silent:
         return "the clip is silent (every sample is the same)"
     return ""
 
 
-def _missing_wav_bytes(path: str | Path, size: int) -> int:
-    """Bytes that the header of a RIFF file promises and the file lacks; libsndfile reads such files without a word."""
+def _missing_bytes(path: str | Path, size: int) -> int:
+    """Bytes that a file's header promises and the file lacks; libsndfile reads such files without a word.
+
+    Known are RIFF (WAV), RIFX, RF64 and AIFF; of Ogg, whose header promises nothing, a missing last page counts as 1.
+    """
     with open(path, "rb") as file:
-        if file.read(4) != b"RIFF":
+        magic = file.read(4)
+        if magic == b"OggS":
+            file.seek(max(0, size - _OGG_PAGE))
+            tail = file.read()
+            last = tail.rfind(b"OggS")
+            ends = last >= 0 and len(tail) > last + 5 and bool(tail[last + 5] & 4)  # "last page of the stream"
+            return 0 if ends else 1
+        if magic not in (b"RIFF", b"RIFX", b"RF64", b"FORM"):
             return 0
+        order, wide_length = ("<" if magic in (b"RIFF", b"RF64") else ">"), 0
         file.seek(12)
         while len(header := file.read(8)) == 8:
-            name, length = struct.unpack("<4sI", header)
-            if name == b"data":
-                streamed = length in (0, 0xFFFFFFFF)  # written by programs that cannot seek back: length unknown
-                return 0 if streamed else max(0, file.tell() + length - size)
+            name, length = struct.unpack(f"{order}4sI", header)
+            if name == b"ds64":
+                wide_length = struct.unpack("<QQ", file.read(16))[1]
+                length -= 16
+            if name in (b"data", b"SSND"):
+                if (
+                    length == 0xFFFFFFFF
+                ):  # in RF64 the true length stands in ds64; else written by a program that streams
+                    length = wide_length
+                return max(0, file.tell() + int(length) - size)
             file.seek(length + length % 2, 1)
     return 0
+
+
+_OGG_PAGE = 65536  # a page is at most this long

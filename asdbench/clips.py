@@ -83,14 +83,14 @@ class ClipSet:
             return cls(pd.DataFrame({name: pd.Series(dtype=object) for name in COLUMNS}), sample_rate, channel)
         if infos is None:
             infos = [audio.inspect(path) for path in table["path"]]
-        refuse_bad_files(list(table["path"]), infos)
+        refuse_bad_files(list(table["path"]), infos, channel)
         measured = pd.DataFrame(
             [(i.content_hash, i.sample_rate, i.channels, i.num_samples) for i in infos], columns=list(MEASURED)
         )
         table = pd.concat([table.reset_index(drop=True), measured], axis=1)
         table["source"] = source
         if "provenance" not in table:
-            table["provenance"] = [{} for _ in range(len(table))]
+            table["provenance"] = pd.Series([{} for _ in range(len(table))], dtype=object)
         repeated = table["clip_id"][table["clip_id"].duplicated()]
         if len(repeated):
             raise UserError(f"two clips have the same name {repeated.iloc[0]!r}; names must be unique")
@@ -105,7 +105,7 @@ class ClipSet:
 
     def waveform(self, index: int) -> Waveform:
         """Read the audio of one clip: float32, shape (num_samples,), at ``self.sample_rate``."""
-        return audio.read(self.frame["path"].iat[index], self.sample_rate, self.channel)
+        return audio.read(str(self.frame["path"].iat[index]), self.sample_rate, self.channel)
 
     def waveforms(self) -> Iterator[Waveform]:
         """Read the clips one after the other, in order; lengths may differ."""
@@ -132,9 +132,11 @@ class ClipSet:
         This is the rule of DCASE Task 2 from 2022 on, where neither condition, domain nor attributes of a test clip
         may be used.
         """
+        import pandas as pd
+
         frame = self.frame.assign(condition="unknown", domain="unknown")
         for column in _JSON_COLUMNS:
-            frame[column] = [{} for _ in range(len(frame))]
+            frame[column] = pd.Series([{} for _ in range(len(frame))], dtype=object)
         return ClipSet(frame, self.sample_rate, self.channel)
 
     @staticmethod
@@ -181,11 +183,13 @@ class ClipSet:
         return cls(frame, **json.loads(path.with_suffix(".json").read_text()))
 
 
-def refuse_bad_files(paths: Sequence[str], infos: Sequence[audio.AudioInfo]) -> None:
+def refuse_bad_files(paths: Sequence[str], infos: Sequence[audio.AudioInfo], channel: Channel) -> None:
     """Raise a UserError that names the first file with a problem, and how many more there are."""
-    bad = [(path, info.problem) for path, info in zip(paths, infos, strict=True) if info.problem]
+    problems = ((path, info.problem_of(channel)) for path, info in zip(paths, infos, strict=True))
+    bad = [(path, problem) for path, problem in problems if problem]
     if bad:
-        more = f" ({len(bad) - 1} more files have problems)" if len(bad) > 1 else ""
+        others = len(bad) - 1
+        more = f" ({others} more {'file has' if others == 1 else 'files have'} problems)" if others else ""
         raise UserError(f"{bad[0][0]}: {bad[0][1]}{more}")
 
 

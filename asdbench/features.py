@@ -17,6 +17,8 @@ from asdbench.audio import Waveform
 FLOOR = float(np.finfo(np.float64).eps)
 """Smallest mel power (2.22e-16, -156.5 dB): what digital silence gives in the DCASE baseline."""
 
+_BLOCK = 64  # frames
+
 
 @dataclass(frozen=True)
 class LogmelSettings:
@@ -49,10 +51,16 @@ def mel_power(waveform: Waveform, settings: LogmelSettings) -> npt.NDArray[np.fl
     """Return the mel power spectrogram, shape (frames, n_mels), linear scale."""
     padded = np.pad(np.asarray(waveform, dtype=np.float32), settings.n_fft // 2)
     frames = np.lib.stride_tricks.sliding_window_view(padded, settings.n_fft)[:: settings.hop_length]
-    spectrum = scipy.fft.rfft(frames * _hann(settings.n_fft), axis=-1)
-    power = spectrum.real**2
-    power += spectrum.imag**2
-    return power @ mel_filters(settings).T
+    filters = mel_filters(settings).T
+    mel = np.empty((len(frames), settings.n_mels), dtype=np.float32)
+    # In double precision: a float32 transform leaves errors of 1e-4 dB in quiet bands. In blocks, to stay in the cache.
+    for start in range(0, len(frames), _BLOCK):
+        spectrum = scipy.fft.rfft(frames[start : start + _BLOCK] * _hann(settings.n_fft), axis=-1)
+        parts = spectrum.view(np.float64)
+        np.square(parts, out=parts)
+        power = (parts[:, 0::2] + parts[:, 1::2]).astype(np.float32)
+        np.matmul(power, filters, out=mel[start : start + _BLOCK])
+    return mel
 
 
 @lru_cache(maxsize=16)
@@ -73,8 +81,8 @@ def mel_filters(settings: LogmelSettings) -> npt.NDArray[np.float32]:
 
 
 @lru_cache(maxsize=16)
-def _hann(n_fft: int) -> npt.NDArray[np.float32]:
-    window: npt.NDArray[np.float32] = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(n_fft) / n_fft)).astype(np.float32)
+def _hann(n_fft: int) -> npt.NDArray[np.float64]:
+    window: npt.NDArray[np.float64] = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(n_fft) / n_fft)
     window.setflags(write=False)
     return window
 

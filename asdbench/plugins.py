@@ -7,12 +7,14 @@ named in a spec, or by a decorator in a notebook. asdbench itself knows no plugi
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import importlib.util
 import inspect
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, dataclass_transform
@@ -32,17 +34,24 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_FILE_MODULE = "asdbench_plugin_"
+_loaded_together: set[tuple[str, str]] = set()
+"""Kind and name of what the plugin files of one spec registered: two of them cannot have one name."""
+
 
 def setting(default: Any = ..., *, scoring: bool = False, description: str = "", **limits: Any) -> Any:
-    """Describe one setting of a plugin: ``k: int = setting(5, ge=1, description="number of neighbours")``.
+    """Describe one setting of a plugin.
+
+    For example ``k: int = setting(5, ge=1, description="number of neighbours")``.
 
     Args:
         default: its default; without one the setting must be given.
         scoring: for detectors: the setting changes scoring only, so runs that differ in it share one fit.
         description: one line for `asdbench list NAME`.
-        **limits: limits of `pydantic.Field` (ge, gt, le, lt, min_length, pattern, default_factory).
+        **limits: further arguments of `pydantic.Field`: ge, gt, le, lt, min_length, pattern, default_factory, and alias
+            where the attribute cannot have the name of the setting (``score_by: str = setting(alias="score")``).
     """
-    extra = {"scoring": True} if scoring else None
+    extra: dict[str, pydantic.JsonValue] | None = {"scoring": True} if scoring else None
     if "default_factory" in limits:
         return pydantic.Field(description=description, json_schema_extra=extra, **limits)
     return pydantic.Field(default, description=description, json_schema_extra=extra, **limits)
@@ -81,14 +90,17 @@ class Plugin:
     @classmethod
     def setting_names(cls, *, scoring: bool | None = None) -> list[str]:
         """Names of the settings; with ``scoring`` only those that (True) act in scoring only or (False) in fitting."""
-        fields = cls.__pydantic_fields__
-        if scoring is None:
-            return list(fields)
-        return [name for name, info in fields.items() if bool((info.json_schema_extra or {}) == {"scoring": True}) is scoring]
+        return [
+            info.alias or name
+            for name, info in cls.__pydantic_fields__.items()
+            if scoring is None or bool(info.json_schema_extra) is scoring
+        ]
 
     def settings(self, *, scoring: bool | None = None) -> dict[str, Any]:
         """The settings as JSON values, defaults included."""
-        values = {name: getattr(self, name) for name in self.setting_names(scoring=scoring)}
+        wanted = self.setting_names(scoring=scoring)
+        fields = {info.alias or name: name for name, info in self.__pydantic_fields__.items()}
+        values = {name: getattr(self, fields[name]) for name in wanted}
         return pydantic.TypeAdapter(dict[str, Any]).dump_python(values, mode="json")  # type: ignore[no-any-return]
 
 
@@ -180,7 +192,13 @@ class Request:
 
 
 class Generator(Plugin):
-    """Makes clips."""
+    """Makes clips.
+
+    Attributes:
+        independent_rows: True when a clip depends on its own row of the request only, whatever is asked for beside it.
+    """
+
+    independent_rows: ClassVar[bool] = True
 
     def generate(self, request: Request) -> Iterator[GeneratedClip]:
         """Yield one clip for each row of ``request.rows``, in order.
@@ -203,13 +221,19 @@ class Registry(Generic[T]):
         self._registered: dict[str, T] = {}
 
     def add(self, name: str, plugin: T) -> T:
-        """Register a plugin under a name; another plugin of that name is an error."""
-        known = self._registered.get(name)
-        if (known is not None and _identity(known) != _identity(plugin)) or (
-            name in self._entry_points() and self._entry_points()[name].value != _identity(plugin)
-        ):
+        """Register a plugin under a name.
+
+        Raises:
+            UserError: another plugin has this name. A plugin of a file that was loaded before gives way, so that a file
+                can be changed and loaded again.
+        """
+        identity, known = _identity(plugin), self._registered.get(name)
+        of_package = name in self._entry_points() and self._entry_points()[name].value != identity
+        outdated = _is_from_file(known) and (self.kind, name) not in _loaded_together
+        if of_package or (known is not None and _identity(known) != identity and not outdated):
             raise UserError(f"a {self.kind} named '{name}' exists already; choose another name")
         self._registered[name] = plugin
+        _loaded_together.add((self.kind, name))
         return plugin
 
     def names(self) -> list[str]:
@@ -236,6 +260,24 @@ class Registry(Generic[T]):
         self._registered.setdefault(name, plugin)
         return self._registered[name]
 
+    def summary(self, name: str) -> str:
+        """First line of a plugin's docstring; read from its source where that is possible, to import nothing heavy."""
+        entry = self._entry_points().get(name)
+        if name not in self._registered and entry is not None:
+            line = _first_line_in_source(entry)
+            if line:
+                return line
+        return (inspect.getdoc(self.get(name)) or "").partition("\n")[0]
+
+    def modules(self) -> list[str]:
+        """The modules that define the plugins of installed packages."""
+        return [entry.module for entry in self._entry_points().values()]
+
+    def is_portable(self, name: str) -> bool:
+        """Whether another process can load the plugin: from a package or a plugin file, not from a notebook."""
+        return name in self._entry_points() or _is_from_file(self._registered.get(name))
+
+    @cache  # noqa: B019 - one registry a kind lives as long as the process
     def _entry_points(self) -> dict[str, EntryPoint]:
         return {entry.name: entry for entry in entry_points(group=f"asdbench.{self.kind}s")}
 
@@ -266,18 +308,30 @@ generator = _decorator(generators, Generator)
 metric = _decorator(metrics, None)
 
 
-def load_file(path: Path) -> None:
-    """Import a Python file so that the plugins it decorates are registered; a second call does nothing.
+def load_files(paths: Iterable[Path]) -> list[tuple[str, str]]:
+    """Import Python files so that the plugins they decorate are registered, in place of those of earlier loads.
+
+    Returns:
+        Kind and name of each plugin that they register, such as ("detector", "my_detector").
 
     Raises:
-        UserError: the file is missing or raises while it is imported.
+        UserError: a file is missing or raises while it is imported, or two of them register the same name.
     """
-    path = path.resolve()
-    if not path.is_file():
-        raise UserError(f"plugin file {path} does not exist")
-    name = f"asdbench_plugin_{path.stem}_{hashlib.blake2b(str(path).encode(), digest_size=4).hexdigest()}"
-    if name in sys.modules:
-        return
+    _loaded_together.clear()
+    for path in paths:
+        _load_file(path.resolve())
+    return sorted(_loaded_together)
+
+
+def _load_file(path: Path) -> None:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        reason = "does not exist" if isinstance(error, FileNotFoundError) else f"cannot be read ({error.strerror})"
+        raise UserError(f"plugin file {path} {reason}") from None
+    # The content is part of the name: a file that was changed is another module.
+    digest = hashlib.blake2b(str(path).encode() + b"\0" + content, digest_size=6).hexdigest()
+    name = f"{_FILE_MODULE}{path.stem}_{digest}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise UserError(f"plugin file {path}: expected a Python file (.py)")
@@ -285,23 +339,55 @@ def load_file(path: Path) -> None:
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    except UserError:
+    except (Exception, SystemExit) as error:
         del sys.modules[name]
-        raise
-    except Exception as error:
-        del sys.modules[name]
+        if isinstance(error, UserError):
+            raise UserError(f"plugin file {path}: {error}") from error
         raise UserError(f"plugin file {path} cannot be imported: {type(error).__name__}: {error}") from error
 
 
 def source_id(plugin: type) -> str:
-    """Hash of the file that defines a plugin, so that work is made anew when the file changes; "" in a notebook."""
+    """Hash of the source of a plugin, so that work is made anew when it changes.
+
+    That is the file that defines the class, all files of its package where that holds no other plugin, or the class
+    itself in a notebook; "" where there is no source. What a plugin shares with others is outside: its ``version`` is
+    for that.
+    """
     try:
-        file = inspect.getsourcefile(plugin)
-    except TypeError:
+        file = Path(inspect.getsourcefile(plugin) or "")
+        if file.name == "__init__.py" or _is_alone(plugin.__module__.rpartition(".")[0]):
+            texts = [path.read_bytes() for path in sorted(file.parent.rglob("*.py"))]
+        elif file.is_file():
+            texts = [file.read_bytes()]
+        else:
+            texts = [inspect.getsource(plugin).encode()]
+    except (TypeError, OSError):
         return ""
-    if file is None or not Path(file).is_file():
-        return ""
-    return hashlib.blake2b(Path(file).read_bytes(), digest_size=8).hexdigest()
+    return hashlib.blake2b(b"\0".join(texts), digest_size=8).hexdigest()
+
+
+def _is_alone(package: str) -> bool:
+    """Whether exactly one installed plugin lives in a package."""
+    registries: tuple[Registry[Any], ...] = (datasets, detectors, generators, metrics)
+    inside = [name for registry in registries for name in registry.modules() if f"{name}.".startswith(f"{package}.")]
+    return bool(package) and len(inside) == 1
+
+
+def _is_from_file(plugin: Any) -> bool:
+    return str(getattr(plugin, "__module__", "")).startswith(_FILE_MODULE)
+
+
+def _first_line_in_source(entry: EntryPoint) -> str:
+    """First docstring line of the class or function of an entry point, "" where its module does not define it."""
+    try:
+        spec = importlib.util.find_spec(entry.module)  # imports the packages around the module, not the module
+        source = Path(spec.origin).read_text(encoding="utf-8") if spec is not None and spec.origin else ""
+        for node in ast.parse(source).body:
+            if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == entry.attr:
+                return (ast.get_docstring(node) or "").partition("\n")[0]
+    except (ImportError, OSError, SyntaxError, ValueError):
+        pass  # `get` will say what is wrong with it
+    return ""
 
 
 def _identity(plugin: Any) -> str:

@@ -1,7 +1,7 @@
 """Random streams named by what they are for.
 
-Every random number in asdbench comes from a generator seeded by a name such as ``(seed, machine, clip)``, never from one
-shared stream, so results do not depend on the number of workers, the batch size or the order of the work.
+Every random number in asdbench comes from a generator seeded by a name such as ``(seed, machine, clip)``, never from
+one shared stream, so results do not depend on the number of workers, the batch size or the order of the work.
 """
 
 from __future__ import annotations

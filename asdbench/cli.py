@@ -1,0 +1,218 @@
+"""The command line. Heavy modules are imported inside the commands, so that ``--help`` answers at once."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+import click
+
+from asdbench.errors import UserError
+
+if TYPE_CHECKING:
+    from asdbench.spec import LoadedSpec
+
+_FOLDER = click.Path(file_okay=False, path_type=Path)
+_FILE = click.Path(dir_okay=False, path_type=Path)
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_spec_options = [
+    click.argument("spec"),
+    click.option("--set", "overrides", multiple=True, metavar="FIELD=VALUE", help="Override one value of the spec."),
+    click.option("--plugin", "plugin_files", multiple=True, type=_FILE, help="Python file with plugins."),
+]
+_store_options = [
+    click.option("--runs", type=_FOLDER, default=Path("runs"), show_default=True, help="Folder of the runs."),
+    click.option(
+        "--store", type=_FOLDER, envvar="ASDBENCH_STORE", help="Folder of finished work.  [default: RUNS/.store]"
+    ),
+]
+
+
+def _with(options: list[Callable[[F], F]]) -> Callable[[F], F]:
+    def decorate(command: F) -> F:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+class _Group(click.Group):
+    """Lists commands in the order of use, and turns errors into one sentence and exit code 2."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        if args and args[0] not in self.commands and not args[0].startswith("-"):
+            from asdbench.errors import did_you_mean
+
+            _fail(f"there is no command '{args[0]}'{did_you_mean(args[0], self.commands)}")
+        return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except UserError as error:
+            _fail(str(error))
+        except BrokenPipeError:
+            sys.stderr.close()  # the reader of our output has gone (`| head`)
+            sys.exit(0)
+        except KeyboardInterrupt:
+            click.echo("interrupted; the same command continues where this one stopped", err=True)
+            sys.exit(130)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="asdbench")
+def main() -> None:
+    """Can generated anomalies be trusted to evaluate an anomalous sound detector, and how far?
+
+    SPEC is a YAML file, or the name of a benchmark that ships with asdbench.
+    """
+
+
+@main.command()
+@_with(_spec_options)
+@_with(_store_options)
+@click.option("--workers", type=click.IntRange(min=0), help="Worker processes, 0 for none.  [default: one a CPU]")
+@click.option("--quiet", is_flag=True, help="Print the tables only.")
+def run(
+    spec: str,
+    overrides: tuple[str, ...],
+    plugin_files: tuple[Path, ...],
+    runs: Path,
+    store: Path | None,
+    workers: int | None,
+    quiet: bool,
+) -> None:
+    """Run a benchmark and print its tables; what is finished already is not done again."""
+    if not quiet:
+        click.echo(f"asdbench: reading {spec}", err=True)
+    from asdbench.runner import IncompleteRunError
+    from asdbench.runner import run as run_benchmark
+
+    loaded = _load(spec, overrides, plugin_files)
+    try:
+        results = run_benchmark(loaded, runs=runs, store=store, workers=workers, quiet=quiet)
+    except IncompleteRunError as error:
+        click.echo(str(error.results))
+        click.echo(f"Results: {error.results.folder}")
+        raise
+    click.echo(str(results))
+    click.echo(f"Results: {results.folder}")
+
+
+@main.command("list")
+@click.argument("name", required=False)
+@click.option("--plugin", "plugin_files", multiple=True, type=_FILE, help="Python file with plugins.")
+def list_plugins(name: str | None, plugin_files: tuple[Path, ...]) -> None:
+    """List datasets, detectors, generators, metrics and benchmarks; with NAME, the settings of one."""
+    from asdbench import listing
+    from asdbench.plugins import load_files
+
+    load_files(plugin_files)
+    click.echo(listing.details(name) if name else listing.overview())
+
+
+@main.command()
+@_with(_spec_options)
+def validate(spec: str, overrides: tuple[str, ...], plugin_files: tuple[Path, ...]) -> None:
+    """Check a spec, its plugins and its machines; nothing is run and no audio is read."""
+    from asdbench.plan import choose_machines
+
+    loaded = _load(spec, overrides, plugin_files)
+    machines = choose_machines(loaded)
+    click.echo(
+        f"{spec}: valid: {len(machines)} machines, {len(loaded.detectors)} detectors, "
+        f"{len(loaded.generators)} generators, {len(loaded.spec.seeds)} seeds"
+    )
+
+
+@main.command()
+@click.argument("run", type=click.Path(path_type=Path), default=Path("runs"))
+@click.option("--generated", is_flag=True, help="Show each generated clip with its provenance instead.")
+def show(run: Path, generated: bool) -> None:
+    """Print the tables of a run: its folder, or a folder of runs, of which the newest is shown."""
+    from asdbench.results import load
+
+    results = load(run)
+    click.echo(results.generated.to_csv(index=False) if generated else str(results))
+    if not generated:
+        click.echo(f"Results: {results.folder}")
+
+
+@main.command()
+@_with(_spec_options)
+@_with(_store_options)
+def plan(spec: str, overrides: tuple[str, ...], plugin_files: tuple[Path, ...], runs: Path, store: Path | None) -> None:
+    """Say what a run would do: which units would run, which are in the store."""
+    from asdbench.plan import finished, outstanding
+    from asdbench.progress import Progress
+    from asdbench.runner import plan_with_progress, store_for
+
+    loaded = _load(spec, overrides, plugin_files)
+    artefacts = store_for(runs, store)
+    units = plan_with_progress(loaded, artefacts, Progress())
+    done = finished(units, artefacts)
+    to_run = {unit.key for unit in outstanding(units, done)}
+    for key, unit in units.units.items():
+        state = "run   " if key in to_run else "stored" if key in done else "unused"
+        click.echo(f"{state}  {key[:12]}  {unit.label}")
+    click.echo(f"{len(units.units)} units: {len(done)} stored, {len(to_run)} to run; store: {artefacts.root}")
+
+
+@main.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--machines", help="Comma-separated machine types.  [default: all]")
+@click.option("--set", "overrides", multiple=True, metavar="SETTING=VALUE", help="Setting of the simulated dataset.")
+def simulate(folder: Path, machines: str | None, overrides: tuple[str, ...]) -> None:
+    """Write simulated machine recordings to FOLDER, in the layout and names of DCASE Task 2."""
+    from asdbench.simulate import simulate_folder
+
+    names = [name.strip() for name in machines.split(",")] if machines else None
+    count = simulate_folder(folder, names, overrides)
+    click.echo(f"{folder}: {count} clips")
+
+
+@main.command()
+@click.argument("kind", type=click.Choice(["detector", "generator"]))
+@click.argument("name")
+@click.option("--into", type=_FOLDER, default=Path(), help="Folder to write to.  [default: this one]")
+def new(kind: str, name: str, into: Path) -> None:
+    """Write a working plugin file NAME.py and its contract test test_NAME.py."""
+    from asdbench.scaffold import write_plugin
+
+    plugin, test = write_plugin(kind, name, into)
+    click.echo(f"{plugin}: the plugin; use it with `--plugin {plugin}` and `use: {name}`")
+    click.echo(f"{test}: its contract test; run it with `python -m pytest {test}`")
+
+
+@main.command()
+@click.argument("plugin")
+@click.option("--set", "overrides", multiple=True, metavar="SETTING=VALUE", help="Setting of the plugin.")
+def check(plugin: str, overrides: tuple[str, ...]) -> None:
+    """Run the contract tests on PLUGIN: a Python file, or the name of a plugin."""
+    from asdbench.checking import check_plugin
+
+    if not check_plugin(plugin, overrides):
+        sys.exit(1)
+
+
+def _load(spec: str, overrides: tuple[str, ...], plugin_files: tuple[Path, ...]) -> LoadedSpec:
+    from asdbench.spec import load_spec
+
+    return load_spec(spec, overrides, plugin_files)
+
+
+def _fail(sentence: str) -> NoReturn:
+    click.echo(f"asdbench: error: {sentence}", err=True)
+    sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

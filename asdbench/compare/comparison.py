@@ -1,0 +1,302 @@
+"""The comparison of a run: from one table of scores to all tables of results.
+
+`compare` is a pure function: the same scores give the same tables to the last bit, whatever the order of their rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from asdbench.compare.gaps import GAP_COLUMNS, Resampler, gap_row, summary_row
+from asdbench.compare.testsets import REAL, Replicate, ScoreTable, TestSet, TestSetSpec, expand
+from asdbench.metrics import detection, official, threshold
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Metric = Callable[..., float]
+
+ALL = official.ALL
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What follows from a score table.
+
+    Every table is tidy; a value that cannot be computed is NaN and its row has a ``reason``.
+
+    Attributes:
+        metrics: one row a value: ``machine``, ``section`` ("all" or one section), ``detector``, ``source`` ("real" or
+            the generator), ``test_set``, ``seed``, ``generation_seed`` (-1: real), ``metric``, ``value``,
+            ``n_normal``, ``n_anomaly`` (clips that the metric compares), ``reason``.
+        gaps: one row a cell (machine, detector, generator, test set); see `asdbench.compare.gaps.GAP_COLUMNS`.
+        summary: one row a detector, generator and test set; see `asdbench.compare.gaps.summary_row`.
+        official: official scores by year with their parts; ``row`` "total" is the score, "total of scored machines" the
+            same mean over the machines that can be scored; see `asdbench.metrics.official.OfficialScore`.
+        decisions: precision, recall and F1 by domain at the threshold fitted to training scores.
+        clips: how many clips there are of what.
+        problems: the reasons for missing results that were given.
+        machines: machine types, in the order of the report; ``detectors`` and ``generators`` likewise.
+        confidence: of the intervals; ``resamples``: of the bootstrap.
+    """
+
+    metrics: pd.DataFrame
+    gaps: pd.DataFrame
+    summary: pd.DataFrame
+    official: pd.DataFrame
+    decisions: pd.DataFrame
+    clips: pd.DataFrame
+    problems: pd.DataFrame
+    machines: tuple[str, ...]
+    detectors: tuple[str, ...]
+    generators: tuple[str, ...]
+    confidence: float
+    resamples: int
+
+
+def compare(
+    scores: pd.DataFrame,
+    test_sets: Mapping[str, Mapping[str, str]],
+    machines: Sequence[str],
+    problems: Iterable[Mapping[str, Any]] = (),
+    metrics: Mapping[str, Metric] | None = None,
+    *,
+    confidence: float = 0.95,
+    resamples: int = 2000,
+    years: Sequence[int] = (),
+    detectors: Sequence[str] | None = None,
+    generators: Sequence[str] | None = None,
+    quantile: float = threshold.QUANTILE,
+    seed: int = 0,
+) -> Comparison:
+    """Compare original and generated test sets.
+
+    Args:
+        scores: one row a scored clip; see `asdbench.compare.testsets.COLUMNS`.
+        test_sets: sources of "normal" and "anomaly" by name of the test set: "real", "generated" (each generator in
+            turn) or the name of a generator.
+        machines: all machine types that were to be scored, in the order of the tables.
+        problems: why scores are missing: mappings with machine, detector, source, seed and reason (absent: any).
+        metrics: measures by name; the AUC when left out.
+        confidence: of the intervals.
+        resamples: number of bootstrap resamples.
+        years: years whose official score is wanted.
+        detectors: all detectors that were to be used, in the order of the tables; the sorted names of those seen when
+            left out.
+        generators: all generators, likewise.
+        quantile: of the training scores' gamma distribution, for decisions.
+        seed: of the bootstrap.
+
+    Raises:
+        UserError: the score table or a test set is malformed.
+        ValueError: ``confidence`` or ``resamples`` is out of range.
+    """
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence is {confidence}; expected a number between 0 and 1")
+    if resamples < 2:
+        raise ValueError(f"resamples is {resamples}; expected at least 2")
+    table = ScoreTable(scores, machines, problems, detectors, generators)
+    specs = expand(test_sets, table.generators)
+    gaps = _gaps(table, specs, Resampler(resamples, seed), confidence)
+    return Comparison(
+        metrics=_metrics(table, specs, metrics if metrics is not None else {"auc": detection.auc}),
+        gaps=gaps,
+        summary=_summary(table, specs, gaps),
+        official=_official(table, specs, years),
+        decisions=_decisions(table, specs, quantile),
+        clips=_clips(table),
+        problems=_problems(table),
+        machines=tuple(table.machines),
+        detectors=tuple(table.detectors),
+        generators=tuple(table.generators),
+        confidence=confidence,
+        resamples=resamples,
+    )
+
+
+def _gaps(table: ScoreTable, specs: Sequence[TestSetSpec], resampler: Resampler, confidence: float) -> pd.DataFrame:
+    original = next((spec for spec in specs if spec.source == REAL), None)
+    return _frame(
+        (
+            gap_row(table, machine, detector, original, spec, resampler, confidence)
+            for machine in table.machines
+            for detector in table.detectors
+            for spec in specs
+            if spec.source != REAL
+        ),
+        GAP_COLUMNS,
+    )
+
+
+def _summary(table: ScoreTable, specs: Sequence[TestSetSpec], gaps: pd.DataFrame) -> pd.DataFrame:
+    rows = []
+    for detector in table.detectors:
+        for spec in specs:
+            if spec.source != REAL:
+                own = {"detector": detector, "generator": spec.source, "test_set": spec.name}
+                cells = gaps[np.logical_and.reduce([gaps[name] == value for name, value in own.items()])]
+                rows.append(own | summary_row(cells, table.machines))
+    return _frame(rows, ("detector", "generator", "test_set", *summary_row(gaps.iloc[:0], ())))
+
+
+_CELL = ("detector", "source", "test_set", "seed", "generation_seed")
+
+
+def _cells(table: ScoreTable, specs: Sequence[TestSetSpec]) -> list[tuple[TestSetSpec, str, Replicate, dict[str, Any]]]:
+    """Every test set with every detector in every repetition, and the columns that name it."""
+    return [
+        (spec, detector, replicate, dict(zip(_CELL, (detector, spec.source, spec.name, *replicate), strict=True)))
+        for detector in table.detectors
+        for spec in specs
+        for replicate in table.replicates(spec.source)
+    ]
+
+
+def _metrics(table: ScoreTable, specs: Sequence[TestSetSpec], metrics: Mapping[str, Metric]) -> pd.DataFrame:
+    rows = []
+    for spec, detector, replicate, names in _cells(table, specs):
+        for machine in table.machines:
+            test_set = table.test_set(spec, machine, detector, replicate)
+            for section, inside in _sections(test_set):
+                for name, metric in metrics.items():
+                    own = {"machine": machine, "section": section, **names, "metric": name}
+                    rows.append(own | _measure(name, metric, test_set, inside))
+    return _frame(rows, ("machine", "section", *_CELL, "metric", "value", "n_normal", "n_anomaly", "reason"))
+
+
+def _sections(test_set: TestSet) -> list[tuple[str, detection.Labels]]:
+    """All clips, then the clips of each section: name and mask."""
+    sections = test_set.section
+    masks = [(ALL, np.ones(len(sections), dtype=bool))]
+    return masks + [(str(section), sections == section) for section in sorted(set(sections))]
+
+
+def _measure(name: str, metric: Metric, test_set: TestSet, inside: detection.Labels) -> dict[str, Any]:
+    is_anomaly, score, domain = test_set.is_anomaly[inside], test_set.score[inside], test_set.domain[inside]
+    contrast = detection.contrast_of(metric) or detection.Contrast()
+    mask = contrast.mask(is_anomaly, domain)
+    value, reason = float("nan"), test_set.reason
+    if not reason:
+        try:
+            value = float(metric(is_anomaly, score, domain))
+        except Exception as error:  # a measure from elsewhere may fail in any way; the cell says how
+            reason = f"{name} failed: {type(error).__name__}: {error}"
+        else:
+            if np.isnan(value):
+                reason = (
+                    detection.why_undefined(contrast, is_anomaly, domain) or f"{name} is not defined on these clips"
+                )
+    return {
+        "value": value,
+        "n_normal": int((mask & ~is_anomaly).sum()),
+        "n_anomaly": int((mask & is_anomaly).sum()),
+        "reason": reason,
+    }
+
+
+def _official(table: ScoreTable, specs: Sequence[TestSetSpec], years: Sequence[int]) -> pd.DataFrame:
+    import pandas as pd
+
+    columns = ("machine", "section", "row", "measure", "value", "n_normal", "n_anomaly", "reason")
+    rows: list[dict[str, Any]] = []
+    for spec, detector, replicate, names in _cells(table, specs) if years else []:
+        sets = {machine: table.test_set(spec, machine, detector, replicate) for machine in table.machines}
+        usable = [_as_frame(machine, test_set) for machine, test_set in sets.items() if not test_set.reason]
+        clips = pd.concat(usable, ignore_index=True) if usable else _frame([], _OFFICIAL_INPUT)
+        reasons = {machine: test_set.reason for machine, test_set in sets.items() if test_set.reason}
+        for year in years:
+            found = official.official_score(clips, year, table.machines, reasons)
+            own = {"year": year, **names}
+            rows += [own | {str(key): value for key, value in row.items()} for row in found.rows.to_dict("records")]
+            total = {"machine": ALL, "section": ALL, "measure": "official score", "n_normal": None, "n_anomaly": None}
+            rows.append(own | total | {"row": "total", "value": found.total, "reason": found.reason})
+            if found.missing:
+                scored = f"{len(found.scored)} of {len(table.machines)} machines"
+                reason = f"{scored}: {', '.join(found.scored)}" if found.scored else "no machine can be scored"
+                rows.append(own | total | {"row": "total of scored machines", "value": found.partial, "reason": reason})
+    frame = _frame(rows, ("year", *_CELL, *columns))
+    return frame.astype({"n_normal": "Int64", "n_anomaly": "Int64"})
+
+
+_OFFICIAL_INPUT = ("machine", "section", "domain", "condition", "score")
+
+
+def _as_frame(machine: str, test_set: TestSet) -> pd.DataFrame:
+    import pandas as pd
+
+    return pd.DataFrame(
+        {
+            "machine": machine,
+            "section": test_set.section,
+            "domain": test_set.domain,
+            "condition": np.where(test_set.is_anomaly, "anomaly", "normal"),
+            "score": test_set.score,
+        }
+    )
+
+
+def _decisions(table: ScoreTable, specs: Sequence[TestSetSpec], quantile: float) -> pd.DataFrame:
+    limits = {
+        (machine, detector, seed): _limit(table.training_scores(machine, detector, seed), quantile)
+        for machine in table.machines
+        for detector in table.detectors
+        for seed in table.seeds
+    }
+    rows: list[dict[str, Any]] = []
+    for spec, detector, replicate, names in _cells(table, specs):
+        for machine in table.machines:
+            limit, no_limit = limits.get((machine, detector, replicate.seed), (float("nan"), "no training scores"))
+            test_set = table.test_set(spec, machine, detector, replicate)
+            is_anomaly, score, domains = test_set.is_anomaly, test_set.score, test_set.domain
+            for domain in (ALL, *sorted({str(d) for d in domains} & {"source", "target"})):
+                inside = np.ones(len(score), dtype=bool) if domain == ALL else domains == domain
+                reason, values = test_set.reason or no_limit, (float("nan"),) * 3
+                if not reason:
+                    values = threshold.precision_recall_f1(is_anomaly[inside], score[inside] > limit)
+                    reason = "" if is_anomaly[inside].any() else f"no anomalous test clip in the {domain} domain"
+                rows.append(
+                    {"machine": machine, "domain": domain, **names, "threshold": limit}
+                    | dict(zip(("precision", "recall", "f1"), values, strict=True))
+                    | {"n_normal": int((inside & ~is_anomaly).sum()), "n_anomaly": int((inside & is_anomaly).sum())}
+                    | {"reason": reason}
+                )
+    measured = ("threshold", "precision", "recall", "f1", "n_normal", "n_anomaly", "reason")
+    return _frame(rows, ("machine", "domain", *_CELL, *measured))
+
+
+def _limit(training_scores: detection.Scores, quantile: float) -> tuple[float, str]:
+    """The threshold, or NaN and why there is none."""
+    if not len(training_scores):
+        return float("nan"), "no training scores"
+    try:
+        return threshold.threshold(training_scores, quantile), ""
+    except ValueError as error:
+        return float("nan"), f"no threshold: {error}"
+
+
+def _clips(table: ScoreTable) -> pd.DataFrame:
+    """Count clips and, by content hash, different recordings."""
+    by = ["machine", "source", "generation_seed", "split", "condition"]
+    once = table.frame.drop_duplicates([*by, "clip_id"])
+    rows = [
+        dict(zip(by, key, strict=True)) | {"n_clips": len(clips), "n_different": int(clips["content_hash"].nunique())}
+        for key, clips in once.groupby(by)
+    ]
+    order = {machine: place for place, machine in enumerate(table.machines)}
+    rows.sort(key=lambda row: (order[str(row["machine"])], row["source"] != REAL, *(row[name] for name in by[1:])))
+    return _frame(rows, (*by, "n_clips", "n_different"))
+
+
+def _problems(table: ScoreTable) -> pd.DataFrame:
+    rows = [vars(problem) for problem in table.problems]
+    return _frame(rows, ("machine", "detector", "source", "seed", "reason")).astype({"seed": "Int64"})
+
+
+def _frame(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> pd.DataFrame:
+    import pandas as pd
+
+    return pd.DataFrame(list(rows), columns=list(columns))

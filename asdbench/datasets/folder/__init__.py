@@ -1,0 +1,1 @@
+"""Any recordings: normal and abnormal folders, or a CSV manifest."""

@@ -1,0 +1,216 @@
+"""Carrying out a plan on this machine, in worker processes with one compute thread each."""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from asdbench.execute.worker import attempt
+from asdbench.plan import Unit
+from asdbench.store import Store, StoreError
+
+_THREAD_VARIABLES = ("OMP", "OPENBLAS", "MKL", "NUMEXPR")
+_ONE_THREAD = dict.fromkeys((f"{name}_NUM_THREADS" for name in _THREAD_VARIABLES), "1")
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A unit that could not be carried out, or could not start because of one before it.
+
+    Attributes:
+        unit: the unit.
+        reason: one phrase.
+        traceback: the traceback of a plugin that raised, or "".
+        cause: the failed unit that this one waited for, None when it failed itself.
+    """
+
+    unit: Unit
+    reason: str
+    traceback: str = ""
+    cause: Unit | None = None
+
+
+def cpu_count() -> int:
+    """Number of CPUs this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def run_units(
+    units: list[Unit],
+    store: Store,
+    workers: int,
+    plugin_files: list[Path],
+    on_start: Callable[[Unit], None],
+    on_end: Callable[[Unit, Failure | None], None],
+) -> list[Failure]:
+    """Carry out units, each after those it needs; a failed unit takes down only what depends on it.
+
+    Args:
+        units: in an order that respects their needs; needs that are not among them are in the store.
+        workers: number of processes; 0 carries everything out in this one.
+        on_start: called when a unit starts.
+        on_end: called when a unit has ended, with its failure if there is one.
+
+    Raises:
+        StoreError: the store cannot be written; nothing can go on.
+    """
+    schedule = _Schedule(units, on_start, on_end)
+    if workers == 0:
+        with _one_thread():
+            while (unit := schedule.next()) is not None:
+                schedule.record(unit, attempt(_message(unit), store))
+    else:
+        with _Pool(min(workers, len(units)), store, plugin_files) as pool:
+            pool.run(schedule)
+    return schedule.failures
+
+
+class _Schedule:
+    """Which unit may run next, and what became of the others."""
+
+    def __init__(
+        self, units: list[Unit], on_start: Callable[[Unit], None], on_end: Callable[[Unit, Failure | None], None]
+    ) -> None:
+        self.waiting = {unit.key: unit for unit in units}
+        self.running: dict[str, Unit] = {}
+        self.failures: list[Failure] = []
+        self._failed: dict[str, Failure] = {}
+        self._on_start, self._on_end = on_start, on_end
+
+    def next(self) -> Unit | None:
+        """The first unit whose needs are met, now counted as running; None when there is none at the moment."""
+        for unit in list(self.waiting.values()):
+            broken = next((self._failed[key] for key in unit.needs if key in self._failed), None)
+            if broken is not None:
+                del self.waiting[unit.key]
+                self._fail(Failure(unit, broken.reason, cause=broken.cause or broken.unit))
+            elif not any(key in self.waiting or key in self.running for key in unit.needs):
+                self.running[unit.key] = self.waiting.pop(unit.key)
+                self._on_start(unit)
+                return unit
+        return None
+
+    def record(self, unit: Unit, answer: dict[str, Any]) -> None:
+        """Take note of how a running unit ended."""
+        del self.running[unit.key]
+        if answer["ok"]:
+            self._on_end(unit, None)
+        elif answer["fatal"]:
+            raise StoreError(answer["reason"])
+        else:
+            self._fail(Failure(unit, answer["reason"], answer["traceback"]))
+
+    def _fail(self, failure: Failure) -> None:
+        self._failed[failure.unit.key] = failure
+        self.failures.append(failure)
+        self._on_end(failure.unit, failure)
+
+
+class _Pool:
+    """Worker processes that are asked and answer over pipes."""
+
+    def __init__(self, size: int, store: Store, plugin_files: list[Path]) -> None:
+        self._setup = {"store": str(store.root), "plugin_files": [str(path) for path in plugin_files]}
+        self._selector = selectors.DefaultSelector()
+        self._idle: list[subprocess.Popen[str]] = []
+        self._busy: dict[int, tuple[subprocess.Popen[str], Unit]] = {}
+        self._size = size
+
+    def __enter__(self) -> _Pool:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for process in [*self._idle, *(process for process, _ in self._busy.values())]:
+            process.kill()
+            process.wait()
+        self._selector.close()
+
+    def run(self, schedule: _Schedule) -> None:
+        while True:
+            while len(self._busy) < self._size and (unit := schedule.next()) is not None:
+                self._start(unit)
+            if not self._busy:
+                break
+            for ready, _ in self._selector.select():
+                self._collect(int(ready.fd), schedule)
+
+    def _start(self, unit: Unit) -> None:
+        process = self._idle.pop() if self._idle else self._spawn()
+        assert process.stdout is not None
+        descriptor = process.stdout.fileno()
+        self._busy[descriptor] = (process, unit)
+        self._selector.register(descriptor, selectors.EVENT_READ)
+        self._send(process, _message(unit))
+
+    def _collect(self, descriptor: int, schedule: _Schedule) -> None:
+        process, unit = self._busy.pop(descriptor)
+        self._selector.unregister(descriptor)
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        if line.endswith("\n"):
+            self._idle.append(process)
+            schedule.record(unit, json.loads(line))
+            return
+        status = process.wait()
+        how = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
+        hint = " (the memory may be used up; fewer --workers need less)" if status == -9 else ""
+        answer = {"ok": False, "fatal": False, "reason": f"its worker process {how}{hint}", "traceback": ""}
+        schedule.record(unit, answer)
+
+    def _spawn(self) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "asdbench.execute.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
+            env={**os.environ, **_ONE_THREAD},
+            start_new_session=True,  # Ctrl-C reaches this process only, which then ends its workers
+        )
+        self._send(process, self._setup)
+        return process
+
+    @staticmethod
+    def _send(process: subprocess.Popen[str], message: dict[str, Any]) -> None:
+        assert process.stdin is not None
+        try:
+            process.stdin.write(json.dumps(message) + "\n")
+            process.stdin.flush()
+        except BrokenPipeError:
+            pass  # it died; the end of its output says so to `_collect`
+
+
+def _message(unit: Unit) -> dict[str, Any]:
+    return {"stage": unit.stage, "key": unit.key, "label": unit.label, "task": unit.task}
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Hold this process to one compute thread, as workers are, and restore what was set before."""
+    from threadpoolctl import threadpool_limits
+
+    torch = sys.modules.get("torch")
+    threads = torch.get_num_threads() if torch is not None else cpu_count()
+    before = {name: os.environ.get(name) for name in _ONE_THREAD}
+    os.environ.update(_ONE_THREAD)  # for libraries that a plugin loads in the block
+    if torch is not None:
+        torch.set_num_threads(1)
+    try:
+        with threadpool_limits(1):
+            yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+        if "torch" in sys.modules:
+            sys.modules["torch"].set_num_threads(threads)

@@ -1,0 +1,65 @@
+"""What `asdbench list` prints: every plugin with one line, or one plugin with its settings."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+from asdbench import plugins
+from asdbench.errors import UserError, did_you_mean
+from asdbench.plugins import Plugin, Registry
+from asdbench.spec import shipped_specs
+
+_KINDS: dict[str, Registry[Any]] = {
+    "datasets": plugins.datasets,
+    "detectors": plugins.detectors,
+    "generators": plugins.generators,
+    "metrics": plugins.metrics,
+}
+
+
+def overview() -> str:
+    """All plugins and shipped benchmarks, one line each."""
+    lines = []
+    for kind, registry in _KINDS.items():
+        lines.append(f"{kind}:")
+        for name in registry.names():
+            try:
+                line = registry.summary(name)
+            except UserError as error:  # one broken package must not hide the others
+                line = f"cannot be used: {error}"
+            lines.append(f"  {name:<18} {line}")
+    lines.append("benchmarks:")
+    for name, path in shipped_specs().items():
+        lines.append(f"  {name:<18} {_description(path)}")
+    return "\n".join(lines)
+
+
+def details(name: str) -> str:
+    """A plugin's docstring and settings.
+
+    Raises:
+        UserError: no plugin has this name.
+    """
+    known = {plugin: registry for registry in _KINDS.values() for plugin in registry.names()}
+    if name not in known:
+        raise UserError(f"there is no plugin '{name}'{did_you_mean(name, known)}")
+    registry = known[name]
+    plugin = registry.get(name)
+    lines = [f"{registry.kind} {name}", "", inspect.getdoc(plugin) or "", ""]
+    if isinstance(plugin, type) and issubclass(plugin, Plugin):
+        lines.append("settings:")
+        for attribute, info in plugin.__pydantic_fields__.items():
+            kind = getattr(info.annotation, "__name__", None) or str(info.annotation)
+            kind = kind if "[" not in str(info.annotation) else str(info.annotation)
+            default = "required" if info.is_required() else f"default {info.get_default(call_default_factory=True)!r}"
+            kind = kind.replace("typing.", "")
+            lines.append(f"  {info.alias or attribute} ({kind}, {default})  {info.description or ''}".rstrip())
+    return "\n".join(lines)
+
+
+def _description(path: Any) -> str:
+    from asdbench.yaml_file import read_yaml
+
+    data, _ = read_yaml(path)
+    return " ".join(str(data.get("description", "")).split()).partition(". ")[0]

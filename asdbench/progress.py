@@ -1,0 +1,72 @@
+"""Progress on standard error: a tqdm bar on a terminal, a line now and then elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+_SECONDS_BETWEEN_LINES = 5.0
+
+
+class Progress:
+    """Reports steps of a known number; what it prints fits the place it is printed to.
+
+    Args:
+        quiet: print nothing.
+    """
+
+    def __init__(self, quiet: bool = False) -> None:
+        self._quiet = quiet
+        self._terminal = sys.stderr.isatty()
+
+    def say(self, text: str) -> None:
+        """Print one line."""
+        if not self._quiet:
+            from tqdm import tqdm
+
+            tqdm.write(text, file=sys.stderr)
+            sys.stderr.flush()
+
+    @contextmanager
+    def steps(self, text: str, total: int, unit: str) -> Iterator[Steps]:
+        """Count ``total`` steps under a heading."""
+        steps = Steps(self, text, total, unit, bar=self._terminal and not self._quiet)
+        try:
+            yield steps
+        finally:
+            steps.close()
+
+
+class Steps:
+    """One count of `Progress`."""
+
+    def __init__(self, progress: Progress, text: str, total: int, unit: str, bar: bool) -> None:
+        self._progress, self._text, self._total, self._unit = progress, text, total, unit
+        self._done, self._last = 0, 0.0
+        self._bar = None
+        if bar:
+            from tqdm import tqdm
+
+            self._bar = tqdm(total=total, desc=text, unit=unit, dynamic_ncols=True, file=sys.stderr)
+
+    def advance(self, count: int = 1, note: str = "") -> None:
+        """Count steps that are done; ``note`` says which was the last."""
+        self._done += count
+        if self._bar is not None:
+            self._bar.update(count)
+            if note:
+                self._bar.set_postfix_str(note)
+            return
+        now = time.monotonic()
+        if now - self._last >= _SECONDS_BETWEEN_LINES or self._done == self._total:
+            self._last = now
+            self._progress.say(
+                f"{self._text}: {self._done} of {self._total} {self._unit}s" + (f" ({note})" if note else "")
+            )
+
+    def close(self) -> None:
+        """End the count, wherever it stands."""
+        if self._bar is not None:
+            self._bar.close()

@@ -1,0 +1,277 @@
+"""Running a benchmark: spec -> plan -> units -> score table -> comparison -> a run's folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+from collections.abc import Iterable
+from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from asdbench import plugins
+from asdbench.errors import UserError
+from asdbench.execute.local import Failure, cpu_count, run_units
+from asdbench.plan import Plan, Unit, finished, make_plan, outstanding
+from asdbench.progress import Progress
+from asdbench.results import Results, compare_scores, write
+from asdbench.roles import refuse_shared_audio
+from asdbench.spec import LoadedSpec, PluginSpec, load_spec
+from asdbench.store import Store, StoreError, disk_errors, key_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+DEFAULT_RUNS = Path("runs")
+STORE_VARIABLE = "ASDBENCH_STORE"
+
+
+class IncompleteRunError(UserError):
+    """A run that ended, but not for every cell.
+
+    Attributes:
+        results: what there is.
+    """
+
+    def __init__(self, message: str, results: Results) -> None:
+        super().__init__(message)
+        self.results = results
+
+
+def store_for(runs: Path, store: Path | None) -> Store:
+    """The store of a runs folder: as given, by the environment variable ASDBENCH_STORE, or ``runs/.store``."""
+    return Store(Path(store or os.environ.get(STORE_VARIABLE) or runs / ".store"))
+
+
+def run(
+    spec: str | Path | dict[str, Any] | LoadedSpec,
+    *,
+    runs: str | Path = DEFAULT_RUNS,
+    store: str | Path | None = None,
+    workers: int | None = None,
+    overrides: Iterable[str] = (),
+    plugin_files: Iterable[str | Path] = (),
+    quiet: bool = True,
+) -> Results:
+    """Run a benchmark, or what is left of it.
+
+    Args:
+        spec: a YAML file, the name of a spec that ships with asdbench, or a mapping.
+        runs: folder under which the run's folder ``<name>/<id>`` is made.
+        store: folder of finished work, shared by runs; by default ``runs/.store`` or what ASDBENCH_STORE says.
+        workers: processes, one compute thread each; 0 runs everything in this process, which plugins that are defined
+            in a notebook or script need. By default one a CPU, or 0 where there are such plugins.
+        overrides: ``"detectors.ae.epochs=5"`` and the like.
+        plugin_files: Python files with plugins, beside those the spec names.
+        quiet: print no progress.
+
+    Raises:
+        UserError: spec, data, store or plugins are not usable.
+        IncompleteRunError: some units failed; its ``results`` hold the rest.
+    """
+    loaded = spec if isinstance(spec, LoadedSpec) else load_spec(spec, tuple(overrides), tuple(map(Path, plugin_files)))
+    progress = Progress(quiet)
+    progress.say(f"{loaded.spec.name}: planning")
+    workers = _choose_workers(loaded, workers)
+    artefacts = store_for(Path(runs), Path(store) if store else None)
+    artefacts.prepare()
+    with disk_errors(Path(runs)):
+        Path(runs).mkdir(parents=True, exist_ok=True)
+    plan = plan_with_progress(loaded, artefacts, progress)
+    failures = _carry_out(loaded, plan, artefacts, workers, progress)
+    return _conclude(loaded, plan, artefacts, Path(runs), failures, progress)
+
+
+def plan_with_progress(loaded: LoadedSpec, store: Store, progress: Progress) -> Plan:
+    """Make the plan, showing how far the check of recordings on disk is."""
+    if loaded.dataset.makes_audio:
+        return make_plan(loaded, store)
+    counter: dict[str, Any] = {"done": 0}
+
+    def tick(text: str, done: int, total: int) -> None:
+        if "steps" not in counter:
+            counter["context"] = progress.steps(text, total, "file")
+            counter["steps"] = counter["context"].__enter__()
+        counter["steps"].advance(done - counter["done"])
+        counter["done"] = done
+
+    try:
+        return make_plan(loaded, store, tick)
+    finally:
+        if "context" in counter:
+            counter["context"].__exit__(None, None, None)
+
+
+def _choose_workers(loaded: LoadedSpec, workers: int | None) -> int:
+    spec = loaded.spec
+    entries: list[tuple[plugins.Registry[Any], PluginSpec]] = [(plugins.datasets, spec.dataset)]
+    entries += [(plugins.detectors, entry) for entry in spec.detectors.values()]
+    entries += [(plugins.generators, entry) for entry in spec.generators.values()]
+    local = [entry.use for registry, entry in entries if not registry.is_portable(entry.use)]
+    if workers is None:
+        return 0 if local else cpu_count()
+    if workers and local:
+        raise UserError(
+            f"the plugin '{local[0]}' is known to this process only and cannot run in worker processes; "
+            "use workers=0, or put it into a file and name that under `plugins:`"
+        )
+    return workers
+
+
+def _carry_out(loaded: LoadedSpec, plan: Plan, store: Store, workers: int, progress: Progress) -> list[Failure]:
+    done = finished(plan, store)
+    units = outstanding(plan, done)
+    if not units:
+        progress.say(f"{loaded.spec.name}: all {len(plan.units)} units are in the store")
+        return []
+    how = f"{workers} worker{'s' if workers != 1 else ''}" if workers else "this process"
+    progress.say(f"{loaded.spec.name}: {len(units)} of {len(plan.units)} units to run with {how}")
+    with progress.steps(loaded.spec.name, len(units), "unit") as steps:
+
+        def on_start(unit: Unit) -> None:
+            steps.advance(0, note=unit.label)
+
+        def on_end(unit: Unit, failure: Failure | None) -> None:
+            steps.advance(note=unit.label)
+            if failure is not None and failure.cause is None:
+                progress.say(f"failed: {unit.label}: {failure.reason}")
+
+        return run_units(units, store, workers, loaded.plugin_files, on_start, on_end)
+
+
+def _conclude(
+    loaded: LoadedSpec, plan: Plan, store: Store, runs: Path, failures: list[Failure], progress: Progress
+) -> Results:
+    progress.say(f"{loaded.spec.name}: computing tables")
+    resolved = loaded.resolved() | {"machines": plan.machines}
+    scores = _score_table(plan, store)
+    generated = _generated_table(plan, store)
+    _refuse_leaks(scores, generated)
+    problems = _problems(plan, failures)
+    # Runs of the same spec on the same data share a folder; when either changes there is a new one.
+    identity = key_of(spec=resolved, units=sorted(plan.units))[:12]
+    folder = runs / loaded.spec.name / identity
+    results = Results(folder, resolved, scores, generated, problems, compare_scores(resolved, scores, problems))
+    keys = {"store": str(store.root), "clips": plan.clips, "scores": [asdict(use) for use in plan.scores]}
+    with disk_errors(folder):
+        write(results, _environment(), keys)
+        logs = _write_tracebacks(folder, failures)
+    first = next((failure for failure in failures if failure.cause is None), None)
+    if first is not None:
+        others = sum(failure.cause is None for failure in failures) - 1
+        more = f" (and {others} more {'unit' if others == 1 else 'units'})" if others else ""
+        log = f"; tracebacks are in {logs}" if logs else ""
+        message = f"could not {first.unit.label}: {first.reason}{more}; the other cells are computed{log}"
+        raise IncompleteRunError(message, results)
+    return results
+
+
+def _score_table(plan: Plan, store: Store) -> pd.DataFrame:
+    """Join the score artefacts that are there into the one table that everything else is computed from."""
+    import pandas as pd
+
+    from asdbench.execute.stages import SCORES
+
+    parts = []
+    for use in plan.scores:
+        path = store.path(use.key) / SCORES
+        if path.is_file():
+            part = pd.read_parquet(path)
+            part = part.assign(detector=use.detector, source=use.source)
+            parts.append(part.assign(seed=use.seed, generation_seed=use.generation_seed))
+    columns = ["seed", "generation_seed", "machine", "section", "domain", "detector", "source", "split", "condition"]
+    columns += ["clip_id", "content_hash", "score"]
+    if not parts:
+        return pd.DataFrame({name: pd.Series(dtype=object) for name in columns})
+    return pd.concat(parts, ignore_index=True)[columns]
+
+
+def _generated_table(plan: Plan, store: Store) -> pd.DataFrame:
+    """One row a generated clip, with how it was made and its file, relative to the store."""
+    import pandas as pd
+
+    from asdbench.execute.stages import load_clips
+
+    rows = []
+    for (machine, generator, seed), key in plan.generated.items():
+        if not store.has(key):
+            continue
+        for row in load_clips(store, key).frame.itertuples():
+            file = Path(str(row.path)).relative_to(store.root).as_posix()
+            labels = {name: getattr(row, name) for name in ("section", "domain", "condition")}
+            texts = {name: json.dumps(getattr(row, name), sort_keys=True) for name in ("attributes", "provenance")}
+            rows.append(
+                {"machine": machine, "generator": generator, "seed": seed, "clip_id": row.clip_id, "file": file}
+                | labels
+                | texts
+                | {"content_hash": row.content_hash}
+            )
+    columns = ["machine", "generator", "seed", "clip_id", "file", "section", "domain", "condition", "attributes"]
+    return pd.DataFrame(rows, columns=[*columns, "provenance", "content_hash"])
+
+
+def _refuse_leaks(scores: pd.DataFrame, generated: pd.DataFrame) -> None:
+    """A generated clip that is a training or test clip would make the comparison worthless."""
+    real = scores[scores["source"] == "real"].drop_duplicates(["machine", "clip_id"])
+    for machine, clips in generated.groupby("machine"):
+        mine = real[real["machine"] == machine]
+        roles = mine["split"].map({"train": "detector training", "test": "test set"})
+        uses = list(zip(roles, mine["clip_id"], mine["content_hash"], strict=True))
+        names = "generated by " + clips["generator"]
+        copies = clips["content_hash"].isin(set(mine["content_hash"]))
+        uses += list(zip(names[copies], clips["file"][copies], clips["content_hash"][copies], strict=True))
+        refuse_shared_audio(uses)
+
+
+def _problems(plan: Plan, failures: list[Failure]) -> list[dict[str, Any]]:
+    """Why score units are missing, in terms of the score table."""
+    reasons = {failure.unit.key: failure for failure in failures}
+    found = []
+    for use in plan.scores:
+        failure = reasons.get(use.key)
+        if failure is None:
+            continue
+        doing = f"could not {failure.cause.label}: " if failure.cause else ""
+        found.append(
+            {
+                "machine": use.machine,
+                "detector": use.detector,
+                "source": use.source,
+                "seed": use.seed,
+                "reason": doing + failure.reason,
+            }
+        )
+    return found
+
+
+def _write_tracebacks(folder: Path, failures: list[Failure]) -> Path | None:
+    path = folder / "tracebacks.txt"
+    texts = [f"{failure.unit.label}\n{failure.traceback}" for failure in failures if failure.traceback]
+    if not texts:
+        path.unlink(missing_ok=True)
+        return None
+    path.write_text("\n".join(texts))
+    return path
+
+
+def _environment() -> dict[str, Any]:
+    packages = ("asdbench", "numpy", "scipy", "pandas", "scikit-learn", "soundfile", "soxr", "torch")
+    versions: dict[str, str | None] = {}
+    for name in packages:
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            versions[name] = None
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "processor": platform.machine(),
+        "command": sys.argv,
+        "packages": versions,
+    }
+
+
+__all__ = ["IncompleteRunError", "StoreError", "run"]

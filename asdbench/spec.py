@@ -1,0 +1,351 @@
+"""The benchmark spec: YAML, composed with ``extends:``, overridden with ``--set``, validated with its lines at hand."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from pathlib import Path as FilePath
+from typing import Annotated, Any, Literal, TypeVar
+
+import pydantic
+
+from asdbench import plugins
+from asdbench.errors import UserError, did_you_mean
+from asdbench.plugins import Plugin, Registry
+from asdbench.settings_text import parse_assignment
+from asdbench.yaml_file import Path, Places, read_yaml
+
+P = TypeVar("P", bound=Plugin)
+
+Name = Annotated[str, pydantic.Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-]*$", max_length=80)]
+"""Names become file names and table headings: letters, digits, ``_ . -``."""
+
+
+class _Model(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
+
+
+class PluginSpec(pydantic.BaseModel):
+    """A plugin and its settings: ``{use: dcase_ae, score: mse}``."""
+
+    model_config = pydantic.ConfigDict(extra="allow", frozen=True)
+
+    use: str
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The settings as the spec gives them."""
+        return dict(self.model_extra or {})
+
+
+class Holdout(_Model):
+    """How many real clips are kept for generators, out of detector training and out of the test sets.
+
+    Each value is a share (0 to below 1) or a number of clips (1 and up) for each machine, spread over sections and
+    domains.
+
+    Attributes:
+        train: of the normal training clips.
+        normal: of the normal test clips.
+        anomaly: of the anomalous test clips.
+        seed: changes which clips they are.
+    """
+
+    train: float = pydantic.Field(0.0, ge=0)
+    normal: float = pydantic.Field(0.5, ge=0)
+    anomaly: float = pydantic.Field(0.5, ge=0)
+    seed: int = 0
+
+    @pydantic.field_validator("train", "normal", "anomaly")
+    @classmethod
+    def _share_or_count(cls, value: float) -> float:
+        if value >= 1 and value != int(value):
+            raise ValueError("expected a share below 1 or a whole number of clips")
+        return value
+
+
+class TestSet(_Model):
+    """Normal clips from one source paired with anomalous clips from one source.
+
+    "generated" stands for every generator in turn.
+    """
+
+    __test__ = False  # pytest: not a test class
+
+    normal: Literal["real"] = "real"
+    anomaly: Literal["real", "generated"]
+
+
+class Statistics(_Model):
+    """How intervals are computed.
+
+    Attributes:
+        confidence: level of the intervals, such as 0.95.
+        resamples: number of bootstrap resamples.
+    """
+
+    confidence: float = pydantic.Field(0.95, gt=0, lt=1)
+    resamples: int = pydantic.Field(2000, ge=100, le=1_000_000)
+
+
+class Spec(_Model):
+    """A benchmark; the fields are described in the documentation of the spec in README.md."""
+
+    name: Name
+    description: str = ""
+    plugins: list[str] = []
+    dataset: PluginSpec
+    machines: list[str] | None = pydantic.Field(None, min_length=1)
+    seeds: list[int] = pydantic.Field([0, 1, 2], min_length=1)
+    holdout: Holdout = Holdout()
+    detectors: dict[Name, PluginSpec] = pydantic.Field(min_length=1)
+    generators: dict[Name, PluginSpec] = {}
+    generated_clips: int | None = pydantic.Field(None, ge=1)
+    test_sets: dict[Name, TestSet] = pydantic.Field(
+        {"original": TestSet(anomaly="real"), "generated": TestSet(anomaly="generated")}, min_length=1
+    )
+    metrics: list[str] = ["auc", "pauc", "auc_source", "auc_target"]
+    official: Literal[2020, 2021, 2022, 2023, 2024, 2025, 2026] | None = None
+    statistics: Statistics = Statistics()
+
+    @pydantic.field_validator("seeds", "machines", "metrics")
+    @classmethod
+    def _no_repeats(cls, values: list[Any] | None) -> list[Any] | None:
+        for value in values or []:
+            if (values or []).count(value) > 1:
+                raise ValueError(f"{value!r} is given twice")
+        return values
+
+    @pydantic.field_validator("generators")
+    @classmethod
+    def _real_is_taken(cls, values: dict[str, PluginSpec]) -> dict[str, PluginSpec]:
+        if "real" in values:
+            raise ValueError("'real' stands for the recordings, choose another name for the generator")
+        return values
+
+
+class LoadedSpec:
+    """A valid spec together with its plugins.
+
+    Attributes:
+        spec: the validated spec, everything resolved.
+        plugin_files: absolute paths of the plugin files it names.
+        dataset: the dataset instance.
+        detectors, generators: instances by the spec's names; they carry settings and are never fitted.
+        metrics: metric functions by name.
+    """
+
+    def __init__(self, data: dict[str, Any], places: Places, folder: FilePath, plugin_files: list[FilePath]) -> None:
+        self._places = places
+        self.spec = self._validate(data)
+        self.plugin_files = [(folder / name).resolve() for name in self.spec.plugins]
+        self.plugin_files += [path.resolve() for path in plugin_files if path.resolve() not in self.plugin_files]
+        plugins.load_files(self.plugin_files)
+        self.dataset = self._build(plugins.datasets, self.spec.dataset, ("dataset",))
+        self.detectors = {
+            name: self._build(plugins.detectors, entry, ("detectors", name))
+            for name, entry in self.spec.detectors.items()
+        }
+        self.generators = {
+            name: self._build(plugins.generators, entry, ("generators", name))
+            for name, entry in self.spec.generators.items()
+        }
+        self.metrics = {
+            name: self._lookup(plugins.metrics, name, ("metrics", index))
+            for index, name in enumerate(self.spec.metrics)
+        }
+        if not self.generators and all(entry.anomaly == "generated" for entry in self.spec.test_sets.values()):
+            raise UserError(
+                f"{self._where(('test_sets',))}: every test set needs generated clips, but there is no generator"
+            )
+
+    def place(self, *at: str | int) -> str:
+        """Where a field stands, for messages: "file.yaml:12: detectors.ae"."""
+        return self._where(at)
+
+    def resolved(self) -> dict[str, Any]:
+        """The spec with every default filled in, as JSON values; what a run stores."""
+        data = self.spec.model_dump(mode="json")
+        data["plugins"] = [str(path) for path in self.plugin_files]
+        data["dataset"] = {"use": self.spec.dataset.use, **self.dataset.settings()}
+        for kind in ("detectors", "generators"):
+            instances: dict[str, Plugin] = getattr(self, kind)
+            for name, instance in instances.items():
+                data[kind][name] = {"use": data[kind][name]["use"], **instance.settings()}
+        return data
+
+    def _validate(self, data: dict[str, Any]) -> Spec:
+        try:
+            return Spec.model_validate(data)
+        except pydantic.ValidationError as error:
+            raise UserError(self._sentence(error, (), list(Spec.model_fields))) from None
+
+    def _lookup(self, registry: Registry[Any], name: str, at: Path) -> Any:
+        try:
+            return registry.get(name)
+        except UserError as error:
+            raise UserError(f"{self._where(at)}: {error}") from None
+
+    def _build(self, registry: Registry[type[P]], entry: PluginSpec, at: Path) -> P:
+        plugin: type[P] = self._lookup(registry, entry.use, (*at, "use"))
+        try:
+            return plugin(**entry.settings)
+        except pydantic.ValidationError as error:
+            raise UserError(self._sentence(error, at, plugin.setting_names())) from None
+        except UserError as error:
+            raise UserError(f"{self._where(at)}: {error}") from None
+
+    def _sentence(self, error: pydantic.ValidationError, at: Path, known: list[str]) -> str:
+        """The most telling of pydantic's errors with its place: a misspelt word comes before what it left out."""
+        unknown = ("extra_forbidden", "unexpected_keyword_argument")
+        first = min(error.errors(include_url=False), key=lambda item: item["type"] not in unknown)
+        steps: Path = tuple(step for step in first["loc"] if step not in ("function-plain", "[key]"))
+        where, kind = (*at, *steps), first["type"]
+        if kind in unknown:
+            word = str(steps[-1])
+            if len(steps) > 1:  # inside a nested model: its own fields are the ones to suggest
+                model = Spec.model_fields[str(steps[0])].annotation if not at else None
+                known = list(model.model_fields) if isinstance(model, type) and issubclass(model, _Model) else []
+                known = list(TestSet.model_fields) if steps[0] == "test_sets" else known
+            sentence = f"there is no setting '{word}'{did_you_mean(word, known)}"
+        elif kind in ("missing", "missing_argument"):
+            sentence = "this setting is required"
+        else:
+            expected = re.sub(r"^(Input should be|Value error,) ?", "", first["msg"])
+            expected = expected if first["msg"].startswith("Value error") else f"expected {expected}"
+            found = first["input"]
+            sentence = f"found {_shown(found)}, {expected}" if not isinstance(found, dict | list) else f"{expected}"
+        others = error.error_count() - 1
+        more = f" (and {others} more {'field is' if others == 1 else 'fields are'} wrong)" if others else ""
+        return f"{self._where(where)}: {sentence}{more}"
+
+    def _where(self, at: Path) -> str:
+        field = ".".join(str(step) for step in at)
+        for length in range(len(at), -1, -1):  # a missing field has the place of what should hold it
+            if at[:length] in self._places:
+                return f"{self._places[at[:length]]}: {field}" if field else self._places[at[:length]]
+        return field or "spec"
+
+
+def load_spec(
+    source: str | FilePath | dict[str, Any],
+    overrides: list[str] | tuple[str, ...] = (),
+    plugin_files: list[FilePath] | tuple[FilePath, ...] = (),
+) -> LoadedSpec:
+    """Load a benchmark spec.
+
+    Args:
+        source: a YAML file, the name of a spec that ships with asdbench, or a mapping.
+        overrides: ``"detectors.ae.epochs=5"``: values that replace those of the file, written as YAML.
+        plugin_files: Python files with plugins, beside those that the spec names.
+
+    Raises:
+        UserError: anything in it is wrong; the message has file, line and field.
+    """
+    if isinstance(source, dict):
+        data, folder = _copy(source), FilePath.cwd()
+        places: Places = {(): "spec"}
+        if "extends" in data:
+            raise UserError("spec: extends: only a spec in a file can extend another")
+    else:
+        path = find_spec(str(source))
+        data, places = _read_extended(path, ())
+        folder = path.parent
+    for override in overrides:
+        _apply_override(data, places, override)
+    return LoadedSpec(data, places, folder, list(plugin_files))
+
+
+def find_spec(source: str) -> FilePath:
+    """Return the file of a spec: a path, or the name of one that ships with asdbench."""
+    path = FilePath(source)
+    if path.exists():
+        return path
+    shipped = shipped_specs()
+    if source in shipped:
+        return shipped[source]
+    if path.suffix in (".yaml", ".yml") or "/" in source:
+        raise UserError(f"{source}: no such file")
+    raise UserError(f"there is no spec file and no built-in benchmark '{source}'{did_you_mean(source, shipped)}")
+
+
+def shipped_specs() -> dict[str, FilePath]:
+    """The specs that ship with asdbench, by name."""
+    package = importlib.import_module("asdbench.benchmarks")
+    return {path.stem: path for folder in package.__path__ for path in sorted(FilePath(folder).glob("*.yaml"))}
+
+
+def _read_extended(path: FilePath, below: tuple[FilePath, ...]) -> tuple[dict[str, Any], Places]:
+    if path.resolve() in below:
+        raise UserError(f"{path}: extends itself through {' -> '.join(p.name for p in (*below, path))}")
+    data, places = read_yaml(path)
+    if "extends" not in data:
+        _anchor_plugins(data, path)
+        return data, places
+    parent_name, place = data.pop("extends"), places[("extends",)]
+    if not isinstance(parent_name, str):
+        raise UserError(f"{place}: extends: expected the name of one spec, found {_shown(parent_name)}")
+    beside = path.parent / parent_name
+    try:
+        parent_path = beside if beside.exists() else find_spec(parent_name)
+    except UserError as error:
+        raise UserError(f"{place}: extends: {error}") from None
+    parent, parent_places = _read_extended(parent_path, (*below, path.resolve()))
+    _anchor_plugins(data, path)
+    return _merge(parent, data, parent_places, places, ())
+
+
+def _anchor_plugins(data: dict[str, Any], path: FilePath) -> None:
+    """Plugin files are named relative to the spec that names them, not to one that extends it."""
+    if isinstance(data.get("plugins"), list):
+        data["plugins"] = [str(path.parent.resolve() / p) if isinstance(p, str) else p for p in data["plugins"]]
+
+
+def _merge(
+    base: dict[str, Any], over: dict[str, Any], base_places: Places, over_places: Places, at: Path
+) -> tuple[dict[str, Any], Places]:
+    """Lay one spec over another: mappings are merged key by key, null removes a key, all else is replaced.
+
+    An entry with another ``use`` is a different plugin: it replaces the whole entry.
+    """
+    merged, places = dict(base), dict(base_places)
+    places.update({path: place for path, place in over_places.items() if path == at})
+    for key, value in over.items():
+        where = (*at, key)
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        if both and merged[key].get("use", value.get("use")) == value.get("use", merged[key].get("use")):
+            merged[key], places = _merge(merged[key], value, places, over_places, where)
+            continue
+        places = {path: place for path, place in places.items() if path[: len(where)] != where}
+        if value is None and key in merged and at:
+            del merged[key]
+            continue
+        merged[key] = value
+        places.update({path: place for path, place in over_places.items() if path[: len(where)] == where})
+    return merged, places
+
+
+def _apply_override(data: dict[str, Any], places: Places, override: str) -> None:
+    field, value = parse_assignment(override)
+    at = tuple(field.split("."))
+    target = data
+    for step in at[:-1]:
+        below = target.setdefault(step, {})
+        if not isinstance(below, dict):
+            raise UserError(f"--set {override}: '{step}' is not a mapping, it has no fields to set")
+        target = below
+    target[at[-1]] = value
+    for path in [path for path in places if path[: len(at)] == at]:
+        del places[path]
+    places[at] = f"--set {override}"
+
+
+def _copy(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _copy(item) for key, item in value.items()}
+    return [_copy(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

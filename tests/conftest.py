@@ -1,0 +1,125 @@
+"""Fixtures: small data sets in DCASE layout, specs on them, and runs of the command line."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+# Before torch or numpy start their threads: two on a busy machine are slower than one.
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
+
+from asdbench import audio  # noqa: E402
+from asdbench.seeding import derive_rng  # noqa: E402
+
+ROOT = Path(__file__).parents[1]
+SHARED_DATA = ROOT.parent / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Real recordings beside the project, where there are any."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip(f"no real recordings at {SHARED_DATA}")
+    return SHARED_DATA
+
+
+def _write_machine(
+    root: Path,
+    machine: str,
+    train: int = 8,
+    normal: int = 6,
+    anomaly: int = 6,
+    domains: tuple[str, ...] = ("source", "target"),
+    seconds: float = 0.5,
+) -> None:
+    for split, condition, count in (
+        ("train", "normal", train),
+        ("test", "normal", normal),
+        ("test", "anomaly", anomaly),
+    ):
+        folder = root / machine / split
+        folder.mkdir(parents=True, exist_ok=True)
+        for index in range(count):
+            domain = domains[index % len(domains)]
+            rng = derive_rng("clip", machine, split, condition, index)
+            time = np.arange(int(seconds * 16000)) / 16000
+            wave = 0.05 * rng.standard_normal(len(time)) + 0.1 * np.sin(2 * np.pi * 200 * time)
+            if condition == "anomaly":
+                wave += 0.03 * np.sin(2 * np.pi * 3000 * time)
+            name = f"section_00_{domain}_{split}_{condition}_{index:04d}_vel_{index % 3}.wav"
+            audio.write(folder / name, wave, 16000)
+
+
+@pytest.fixture
+def write_machine() -> Callable[..., None]:
+    """Write short clips of a machine under a root, in DCASE layout."""
+    return _write_machine
+
+
+@pytest.fixture
+def data_root(tmp_path: Path) -> Path:
+    """Two machines, 20 short clips each."""
+    root = tmp_path / "data"
+    for machine in ("fan", "pump"):
+        _write_machine(root, machine)
+    return root
+
+
+@pytest.fixture
+def spec_data(data_root: Path) -> dict[str, Any]:
+    """A small spec on `data_root`: two machines, one detector, two generators, one seed."""
+    return {
+        "name": "small",
+        "dataset": {"use": "dcase", "root": str(data_root)},
+        "seeds": [0],
+        "detectors": {"knn": {"use": "logmel_knn"}},
+        "generators": {"effects": {"use": "effects"}, "real_holdout": {"use": "real_holdout"}},
+        "statistics": {"resamples": 200},
+    }
+
+
+@pytest.fixture
+def write_spec(tmp_path: Path) -> Callable[[Any], Path]:
+    """Write a spec, given as a mapping or as text, to a file."""
+
+    def write(data: Any, name: str = "spec.yaml") -> Path:
+        path = tmp_path / name
+        path.write_text(data if isinstance(data, str) else yaml.safe_dump(data, sort_keys=False))
+        return path
+
+    return write
+
+
+@pytest.fixture
+def asdbench_command(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run the command line in a process of its own, in `tmp_path`."""
+
+    def command(*words: object, **options: Any) -> subprocess.CompletedProcess[str]:
+        line = [sys.executable, "-m", "asdbench.cli", *map(str, words)]
+        return subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, timeout=600, **options)
+
+    return command
+
+
+@pytest.fixture
+def refusal(asdbench_command: Callable[..., subprocess.CompletedProcess[str]]) -> Callable[..., str]:
+    """Run a command that must be refused: exit code 2, one sentence, no traceback; return the sentence."""
+
+    def refused(*words: object, **options: Any) -> str:
+        done = asdbench_command(*words, **options)
+        assert done.returncode == 2, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
+        assert "Traceback" not in done.stderr, done.stderr
+        errors = [line for line in done.stderr.splitlines() if line.startswith("asdbench: error: ")]
+        assert len(errors) == 1, done.stderr
+        return errors[0].removeprefix("asdbench: error: ")
+
+    return refused

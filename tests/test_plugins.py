@@ -1,0 +1,165 @@
+"""Settings of plugins, the registry, and the three ways in."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Literal
+
+import pydantic
+import pytest
+
+from asdbench.errors import UserError
+from asdbench.plugins import Detector, Registry, detectors, generators, load_files, setting, source_id
+
+
+class Example(Detector):
+    """One line.
+
+    More lines.
+    """
+
+    k: int = setting(3, ge=1, description="how many")
+    score_by: Literal["a", "b"] = setting("a", alias="score", scoring=True)
+
+    def fit(self, clips):
+        self.mean_ = 1
+
+
+def test_settings_are_validated_and_listed():
+    assert Example(k=2).settings() == {"k": 2, "score": "a"}
+    assert Example(score="b").settings(scoring=True) == {"score": "b"}
+    assert Example().settings(scoring=False) == {"k": 3}
+    assert Example.summary() == "One line."
+    for wrong in ({"k": 0}, {"k": "many"}, {"score": "c"}, {"other": 1}):
+        with pytest.raises(pydantic.ValidationError):
+            Example(**wrong)
+
+
+def test_state_is_what_ends_in_an_underscore():
+    example = Example()
+    assert example.get_state() == {}
+    example.fit(None)
+    assert example.get_state() == {"mean_": 1}
+    other = Example()
+    other.set_state({"mean_": 2})
+    assert other.mean_ == 2
+
+
+def test_random_streams_depend_on_seed_and_name():
+    first, second = Example(), Example()
+    assert first.rng("a").random() == second.rng("a").random()
+    second.seed = 1
+    assert first.rng("a").random() != second.rng("a").random()
+    assert first.rng("a").random() != first.rng("b").random()
+
+
+def test_built_in_plugins_are_found_by_entry_point():
+    assert {"dcase_ae", "logmel_knn"} <= set(detectors.names())
+    assert detectors.get("logmel_knn").__module__ == "asdbench.detectors.logmel_knn"
+    assert detectors.is_portable("logmel_knn")
+
+
+def test_an_unknown_name_gets_the_nearest():
+    with pytest.raises(UserError, match="no detector named 'logmel_kn'; did you mean 'logmel_knn'"):
+        detectors.get("logmel_kn")
+
+
+def test_a_name_is_taken_once():
+    registry = Registry("detector")
+    registry.add("mine", Example)
+    registry.add("mine", Example)  # a notebook cell that is run again
+    with pytest.raises(UserError, match="'mine' exists already"):
+        registry.add("mine", Detector)
+    with pytest.raises(UserError, match="'dcase_ae' exists already"):
+        registry.add("dcase_ae", Example)
+    assert not registry.is_portable("mine")
+
+
+def test_the_source_of_a_plugin_is_its_file_or_its_own_package():
+    ids = {source_id(detectors.get(name)) for name in detectors.names()}
+    assert len(ids) == len(detectors.names())
+    assert "" not in ids
+
+
+PLUGIN = '''
+from asdbench import Detector, detector
+
+@detector("from_file")
+class FromFile(Detector):
+    """From a file."""
+'''
+
+
+def test_a_plugin_file_registers_what_it_decorates(tmp_path):
+    path = tmp_path / "from_file.py"
+    path.write_text(PLUGIN)
+    load_files([path])
+    load_files([path])
+    assert detectors.get("from_file").summary() == "From a file."
+    assert detectors.is_portable("from_file")
+    before = source_id(detectors.get("from_file"))
+    path.write_text(PLUGIN.replace("From a file.", "Changed."))
+    assert load_files([path]) == [("detector", "from_file")]
+    assert detectors.get("from_file").summary() == "Changed."
+    assert source_id(detectors.get("from_file")) != before
+
+
+def test_two_files_cannot_register_one_name(tmp_path):
+    for name in ("one.py", "two.py"):
+        (tmp_path / name).write_text(PLUGIN.replace("from_file", "twice"))
+    with pytest.raises(UserError, match=r"two.py: a detector named 'twice' exists already"):
+        load_files([tmp_path / "one.py", tmp_path / "two.py"])
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("import nowhere_to_be_found", "ModuleNotFoundError: No module named 'nowhere_to_be_found'"),
+        ("x = (", "SyntaxError"),
+        ("raise SystemExit(3)", "SystemExit"),
+        (
+            "from asdbench import detector\n@detector('wrong')\nclass Wrong: pass",
+            "expected a subclass of asdbench.Detector",
+        ),
+        ("from asdbench import Detector, detector\n@detector('dcase_ae')\nclass X(Detector): pass", "exists already"),
+    ],
+)
+def test_a_plugin_file_that_cannot_be_imported_is_named(tmp_path, text, words):
+    path = tmp_path / "broken.py"
+    path.write_text(text)
+    with pytest.raises(UserError) as error:
+        load_files([path])
+    assert words in str(error.value)
+
+
+def test_a_missing_plugin_file_is_named(tmp_path):
+    with pytest.raises(UserError, match=r"plugin file .*none.py does not exist"):
+        load_files([tmp_path / "none.py"])
+
+
+def test_the_framework_imports_no_plugin_and_plugins_only_public_names():
+    code = (
+        "import sys, pkgutil, importlib, asdbench\n"
+        "for m in pkgutil.walk_packages(asdbench.__path__, 'asdbench.'):\n"
+        "    if not m.name.startswith(('asdbench.generators', 'asdbench.detectors')): importlib.import_module(m.name)\n"
+        "bad = [m for m in sys.modules if m.startswith(('asdbench.generators.', 'asdbench.detectors.'))]\n"
+        "assert not bad, bad\n"
+        "assert 'torch' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("registry", [detectors, generators], ids=["detectors", "generators"])
+def test_built_in_plugins_use_only_public_names(registry):
+    import ast
+    from pathlib import Path
+
+    import asdbench
+
+    folder = Path(__file__).parents[1] / f"{registry.kind}s"
+    for path in folder.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.level == 0 and (node.module or "").startswith("asdbench"):
+                assert node.module == "asdbench", f"{path}: imports from {node.module}"
+                assert {alias.name for alias in node.names} <= set(asdbench.__all__), path

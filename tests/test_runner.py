@@ -1,0 +1,248 @@
+"""Whole runs through the Python API."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import roc_auc_score
+
+import asdbench
+from asdbench import plugins
+from asdbench.runner import IncompleteRunError
+
+
+def run(spec, tmp_path, **options):
+    options = {"workers": 0, "runs": tmp_path / "runs"} | options
+    return asdbench.run(spec, **options)
+
+
+def test_a_run_leaves_tables_that_follow_from_its_scores(spec_data, tmp_path):
+    results = run(spec_data, tmp_path)
+    files = {path.name for path in results.folder.iterdir()}
+    assert {"spec.yaml", "scores.parquet", "metrics.parquet", "environment.json", "artefacts.json"} <= files
+    assert {path.suffix for path in results.folder.iterdir()} >= {".csv", ".md", ".tex"}
+    for row in results.gaps.itertuples():
+        cell = results.scores[
+            (results.scores["machine"] == row.machine)
+            & (results.scores["detector"] == row.detector)
+            & (results.scores["split"] == "test")
+        ]
+        normal = cell[(cell["source"] == "real") & (cell["condition"] == "normal")]
+        original = cell[(cell["source"] == "real") & (cell["condition"] == "anomaly")]
+        generated = cell[cell["source"] == row.generator]
+        for anomalous, auc in ((original, row.auc_original), (generated, row.auc_generated)):
+            both = pd.concat([normal, anomalous])
+            assert auc == pytest.approx(roc_auc_score(both["condition"] == "anomaly", both["score"]), abs=1e-12)
+    assert "Results" not in str(results)
+    assert "knn" in str(results)
+
+
+def test_a_run_can_be_loaded_and_says_the_same(spec_data, tmp_path):
+    results = run(spec_data, tmp_path)
+    for folder in (results.folder, tmp_path / "runs"):
+        loaded = asdbench.load(folder)
+        assert str(loaded) == str(results)
+        pd.testing.assert_frame_equal(loaded.gaps, results.gaps)
+        pd.testing.assert_frame_equal(loaded.scores, results.scores)
+
+
+def test_a_second_run_computes_nothing(spec_data, tmp_path, monkeypatch):
+    first = run(spec_data, tmp_path)
+    monkeypatch.setattr("asdbench.runner.run_units", lambda *args: pytest.fail("something was computed"))
+    assert str(run(spec_data, tmp_path)) == str(first)
+
+
+def test_only_what_a_change_touches_is_computed(spec_data, tmp_path, monkeypatch):
+    run(spec_data, tmp_path)
+    from asdbench import runner
+
+    ran = []
+    run_units = runner.run_units
+    monkeypatch.setattr(
+        runner, "run_units", lambda units, *args: ran.extend(unit.label for unit in units) or run_units(units, *args)
+    )
+    spec_data["generators"]["effects"]["severity"] = 0.9
+    run(spec_data, tmp_path)
+    assert sorted(ran) == sorted(
+        f"{what} of {machine} with {who}, seed 0"
+        for machine in ("fan", "pump")
+        for what, who in (("generate clips", "effects"), ("score effects clips", "knn"))
+    )
+
+
+def test_a_changed_recording_is_noticed(spec_data, data_root, tmp_path):
+    first = run(spec_data, tmp_path)
+    path = sorted((data_root / "fan" / "test").glob("*anomaly*"))[0]
+    asdbench.audio.write(path, np.random.default_rng(0).standard_normal(9000) * 0.3, 16000)
+    second = run(spec_data, tmp_path)
+    assert second.folder != first.folder
+    changed = first.scores.merge(second.scores, on=["machine", "detector", "source", "clip_id"])
+    changed = changed[changed["content_hash_x"] != changed["content_hash_y"]]
+    assert set(changed["machine"]) <= {"fan"}
+
+
+def test_tables_do_not_depend_on_workers(spec_data, tmp_path):
+    spec_data["detectors"]["ae"] = {"use": "dcase_ae", "epochs": 2, "width": 16}
+    texts = set()
+    for workers in (0, 1, 2):
+        results = run(
+            spec_data, tmp_path, workers=workers, store=tmp_path / f"store{workers}", runs=tmp_path / str(workers)
+        )
+        texts.add((results.scores.to_csv(), str(results), (results.folder / "gaps_long.csv").read_text()))
+    assert len(texts) == 1
+
+
+def test_detectors_that_differ_in_scoring_share_one_fit(spec_data, tmp_path):
+    for name in ("mse", "mahalanobis", "mahalanobis_frame"):
+        spec_data["detectors"][name] = {"use": "dcase_ae", "epochs": 1, "width": 8, "score": name}
+    spec_data["generators"] = {}
+    results = run(spec_data, tmp_path)
+    manifests = [json.loads(path.read_text()) for path in (tmp_path / "runs" / ".store").rglob("artefact.json")]
+    assert sum(m["stage"] == "fit" and m["plugin"]["use"] == "dcase_ae" for m in manifests) == 2  # one a machine
+    means = results.scores.groupby("detector")["score"].mean()
+    assert means.nunique() == 4
+
+
+def test_generated_clips_have_a_provenance(spec_data, tmp_path):
+    generated = run(spec_data, tmp_path).generated
+    assert set(generated["generator"]) == {"effects", "real_holdout"}
+    assert generated["condition"].eq("anomaly").all()
+    for text in generated["provenance"]:
+        assert json.loads(text)["host"]
+
+
+def test_the_number_of_generated_clips_can_be_set(spec_data, tmp_path):
+    spec_data["generated_clips"] = 7
+    del spec_data["generators"]["real_holdout"]
+    counts = run(spec_data, tmp_path).generated.groupby("machine").size()
+    assert counts.to_dict() == {"fan": 7, "pump": 7}
+
+
+def test_test_clips_hide_their_labels_from_detectors(spec_data, tmp_path):
+    @plugins.detector("curious")
+    class Curious(plugins.Detector):
+        """Fails when it sees a label."""
+
+        def fit(self, clips):
+            self.domains_ = sorted(set(clips.frame["domain"]))
+
+        def score(self, clips):
+            assert set(clips.frame["condition"]) == set(clips.frame["domain"]) == {"unknown"}
+            assert not any(clips.frame["attributes"])
+            return np.arange(len(clips), dtype=float)
+
+    spec_data["detectors"] = {"curious": {"use": "curious"}}
+    assert len(run(spec_data, tmp_path, workers=None).scores)
+
+
+def test_a_plugin_of_this_process_cannot_run_in_workers(spec_data, tmp_path):
+    @plugins.detector("at_home")
+    class AtHome(plugins.Detector):
+        """Lives here only."""
+
+    spec_data["detectors"] = {"home": {"use": "at_home"}}
+    with pytest.raises(asdbench.UserError, match="'at_home' is known to this process only"):
+        run(spec_data, tmp_path, workers=2)
+
+
+BROKEN = '''
+import os, signal, sys
+import numpy as np
+from asdbench import Detector, detector, setting
+
+@detector("broken")
+class Broken(Detector):
+    """Breaks in one of several ways."""
+
+    how: str = setting("raise")
+
+    def fit(self, clips):
+        self.n_ = len(clips)
+        if self.how == "raise":
+            raise ValueError("first line\\nsecond line")
+        if self.how == "exit":
+            sys.exit(3)
+        if self.how == "die":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if self.how == "unsaved":
+            self.thing_ = object()
+
+    def score(self, clips):
+        print("noise on standard output")
+        scores = np.zeros(len(clips))
+        return {"few": scores[:-1], "nan": scores * np.nan, "words": ["a"] * len(clips), "none": None}[self.how]
+'''
+
+WAYS = {
+    "raise": "could not fit broken on fan, seed 0: ValueError: first line",
+    "exit": "SystemExit: 3",
+    "unsaved": "thing_: a object cannot be saved",
+    "few": "array of shape (25,) for 26 clips",
+    "nan": "score() returned nan for 26 of 26 clips, expected finite numbers",
+    "words": "score() returned list, expected an array of numbers",
+    "none": "expected",
+    "die": "worker process was killed by signal 9",
+}
+
+
+@pytest.mark.parametrize("how", WAYS)
+def test_a_plugin_that_breaks_takes_down_only_its_own_cells(spec_data, tmp_path, how):
+    (tmp_path / "broken.py").write_text(BROKEN)
+    spec_data["plugins"] = [str(tmp_path / "broken.py")]
+    spec_data["detectors"]["broken"] = {"use": "broken", "how": how}
+    spec_data["holdout"] = {"normal": 0, "anomaly": 0}
+    del spec_data["generators"]
+    with pytest.raises(IncompleteRunError) as error:
+        run(spec_data, tmp_path, workers=1 if how == "die" else 0)
+    if how not in ("few", "nan"):
+        assert WAYS[how] in str(error.value)
+    results = error.value.results
+    assert set(results.scores["detector"]) == {"knn"}
+    assert {problem["detector"] for problem in results.problems} == {"broken"}
+    metrics = results.metrics
+    assert metrics[(metrics["detector"] == "knn") & (metrics["metric"] == "auc")]["value"].notna().all()
+    assert str(asdbench.load(results.folder)) == str(results)
+
+
+def test_problems_are_told_in_the_tables(spec_data, tmp_path):
+    spec_data["holdout"] = {"anomaly": 0}
+    with pytest.raises(
+        IncompleteRunError, match=r"could not generate clips of fan with real_holdout, seed 0: .*holdout"
+    ):
+        run(spec_data, tmp_path)
+    text = str(asdbench.load(tmp_path / "runs"))
+    assert "could not generate clips of fan with real_holdout" in text.replace("\n", " ").replace("  ", " ")
+
+
+def test_a_machine_without_anomalies_still_gets_a_generated_set(spec_data, data_root, write_machine, tmp_path):
+    write_machine(data_root, "valve", anomaly=0)
+    del spec_data["generators"]["real_holdout"]
+    results = run(spec_data, tmp_path)
+    row = results.gaps[results.gaps["machine"] == "valve"].iloc[0]
+    assert np.isnan(row["auc_original"])
+    assert 0 <= row["auc_generated"] <= 1
+    assert "no anomalous test clip" in row["reason"]
+    assert "no anomalous test clip" in str(results)
+    assert results.summary["n_machines"].max() == 2
+
+
+def test_a_copy_of_a_test_clip_in_the_generated_set_is_an_error(spec_data, data_root, tmp_path):
+    @plugins.generator("cheat")
+    class Cheat(plugins.Generator):
+        """Returns recordings of the test set."""
+
+        def generate(self, request):
+            files = sorted((data_root / "fan" / "test").glob("*anomaly*"))
+            for row in request.rows.itertuples():
+                path = files[int(self.rng(row.clip_id).integers(len(files)))]
+                yield plugins.GeneratedClip(asdbench.audio.read(path), {"host": path.name})
+
+    spec_data["generators"] = {"cheat": {"use": "cheat"}}
+    spec_data["machines"] = ["fan"]
+    with pytest.raises(
+        asdbench.UserError, match=r"same audio has two roles: .*anomaly.*\(test set\) and .*generated by cheat"
+    ):
+        run(spec_data, tmp_path)
