@@ -152,10 +152,7 @@ def _missing_bytes(path: str | Path, size: int) -> int:
         magic = file.read(4)
         if magic == b"OggS":
             file.seek(max(0, size - _OGG_PAGE))
-            tail = file.read()
-            last = tail.rfind(b"OggS")
-            ends = last >= 0 and len(tail) > last + 5 and bool(tail[last + 5] & 4)  # "last page of the stream"
-            return 0 if ends else 1
+            return 0 if _has_whole_last_page(file.read()) else 1
         if magic not in (b"RIFF", b"RIFX", b"RF64", b"FORM"):
             return 0
         order, wide_length = ("<" if magic in (b"RIFF", b"RF64") else ">"), 0
@@ -166,13 +163,21 @@ def _missing_bytes(path: str | Path, size: int) -> int:
                 wide_length = struct.unpack("<QQ", file.read(16))[1]
                 length -= 16
             if name in (b"data", b"SSND"):
-                if (
-                    length == 0xFFFFFFFF
-                ):  # in RF64 the true length stands in ds64; else written by a program that streams
+                if length == 0xFFFFFFFF:  # RF64 has the true length in ds64; programs that stream know none
                     length = wide_length
                 return max(0, file.tell() + int(length) - size)
             file.seek(length + length % 2, 1)
     return 0
 
 
-_OGG_PAGE = 65536  # a page is at most this long
+_OGG_PAGE = 65307  # bytes at most
+_OGG_HEADER = 27
+
+
+def _has_whole_last_page(tail: bytes) -> bool:
+    """Whether the end of an Ogg file is a page that is marked as the last and is all there (RFC 3533, section 6)."""
+    page = tail[tail.rfind(b"OggS") :] if b"OggS" in tail else b""
+    if len(page) < _OGG_HEADER or not page[5] & 4:
+        return False
+    segments = page[_OGG_HEADER : _OGG_HEADER + page[_OGG_HEADER - 1]]
+    return len(page) >= _OGG_HEADER + page[_OGG_HEADER - 1] + sum(segments)

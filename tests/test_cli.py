@@ -142,7 +142,7 @@ def test_simulate_writes_a_dcase_tree(asdbench_command, tmp_path, refusal):
     done = asdbench_command("simulate", "sim", "--machines", "fan,valve", *small, "--set", "duration=1")
     assert done.returncode == 0, done.stderr
     assert len(list((tmp_path / "sim").glob("*/*/section_00_*.wav"))) == 14
-    assert "not empty" in refusal("simulate", "sim", "--machines", "fan", *small)
+    assert "an empty one" in refusal("simulate", "sim", "--machines", "fan", *small)
     assert "did you mean 'valve'" in refusal("simulate", "sim2", "--machines", "valv")
     assert "did you mean 'train_source'" in refusal("simulate", "sim2", "--set", "train_sourc=2")
 

@@ -40,8 +40,8 @@ class Covariance:
         or short clips do not make it singular.
         """
         centred = self._products - np.outer(self._sum, self._sum) / self._rows
-        inverse: Array = np.linalg.pinv(centred / max(1, self._vectors - 1), rcond=1e-10, hermitian=True)
-        return inverse
+        covariance = centred / max(1, self._vectors - 1)
+        return np.asarray(np.linalg.pinv(covariance, rcond=1e-10, hermitian=True), dtype=np.float64)
 
 
 def distance(rows: Array, inverses: list[Array]) -> Array:

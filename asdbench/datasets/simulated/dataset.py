@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from asdbench import Dataset, UserError, setting
+from asdbench import Dataset, UserError, dataset, setting
 from asdbench.errors import did_you_mean
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ DECIMALS = 4
 """Of the severities in the table of faults."""
 
 
+@dataset("simulated")
 class SimulatedDataset(Dataset):
     """Physically modelled fan, gearbox, bearing, slide rail and valve; needs no download.
 
@@ -31,7 +32,6 @@ class SimulatedDataset(Dataset):
     for more clips, fewer machines or another order changes no clip.
     """
 
-    name: ClassVar[str] = "simulated"
     makes_audio: ClassVar[bool] = True
 
     data_seed: int = setting(0, ge=0, description="seed of all clips; another seed gives another data set")

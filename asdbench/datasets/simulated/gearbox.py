@@ -43,7 +43,7 @@ SLIDING: Curve = ((300.0, -25.0), (1200.0, -4.0), (2600.0, 0.0), (5000.0, -4.0),
 WEAK_TOOTH = {order: float(np.exp(-((order / 12) ** 2)) / 10.1) for order in range(1, 25)}
 """A pulse of height 1 that lasts about one tooth of the pinion, by order of its shaft."""
 
-STRIKE, LAG, DIP, OVERLOAD, WORN, DRY = 1.25, 0.1, 0.5, 0.65, 0.5, 0.25
+STRIKE, LAG, DIP, OVERLOAD, WORN, DRY = 1.1, 0.09, 0.45, 0.62, 0.45, 0.22
 """At severity 1: strike of the damaged tooth, its lag in mesh periods and loss of amplitude; load added to a nominal
 load of 1; rise of the higher mesh harmonics and sliding noise of worn flanks."""
 

@@ -35,7 +35,7 @@ BALL_PITCH = 6.35
 """Distance of the balls in mm."""
 BELT_PITCH = 5.0
 """Distance of the teeth of the belt in mm."""
-CRACK, ROUGH, SQUEAL, CAUGHT = 2.8, 0.17, 0.3, 1.2
+CRACK, ROUGH, SQUEAL, CAUGHT = 2.6, 0.17, 0.3, 1.1
 """At severity 1: impulse of the crack at 600 mm/s, amplitude of rough sliding at 600 mm/s and of squeal at rest, and
 impulse of the caught carriage relative to a healthy jerk."""
 STEP = 32
