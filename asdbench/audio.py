@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,10 +105,16 @@ def resample(waveform: Waveform, from_rate: int, to_rate: int) -> Waveform:
 
 
 def write(path: str | Path, waveform: npt.NDArray[np.floating], sample_rate: int, subtype: str = "PCM_16") -> None:
-    """Write a mono WAV file; with PCM subtypes samples beyond full scale are clipped, as any recorder would."""
+    """Write a mono WAV file; with PCM subtypes samples beyond full scale are clipped, as any recorder would.
+
+    Raises:
+        OSError: the disk refuses, with its own reason (libsndfile would say "System error").
+    """
     import soundfile
 
-    soundfile.write(str(path), waveform, sample_rate, subtype=subtype, format="WAV")
+    encoded = io.BytesIO()
+    soundfile.write(encoded, waveform, sample_rate, subtype=subtype, format="WAV")
+    Path(path).write_bytes(encoded.getbuffer())
 
 
 def _decode(path: str | Path) -> tuple[npt.NDArray[np.float32] | None, int, str]:

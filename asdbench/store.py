@@ -165,48 +165,50 @@ class Store:
         """
         from concurrent.futures import ThreadPoolExecutor
 
-        with disk_errors(self.root), closing(self._open_index()) as index:
+        stats = [_stat(path) for path in paths]
+        with self._index() as index:
             known = {row[0]: row[1:] for row in index.execute("SELECT path, size, mtime, ctime, info FROM audio")}
-            stats = [_stat(path) for path in paths]
-            infos: list[audio.AudioInfo | None] = [None] * len(paths)
-            fresh = []
-            for position, (path, stat) in enumerate(zip(paths, stats, strict=True)):
-                row = known.get(path)
-                if row is not None and row[:3] == stat:
-                    infos[position] = _info(row[3])
-                else:
-                    fresh.append(position)
-            if progress is not None:
-                progress(len(paths) - len(fresh))
-            with ThreadPoolExecutor(max_workers=2) as pool:  # decoding and hashing release the interpreter's lock
-                done = pool.map(audio.inspect, [paths[position] for position in fresh])
-                for position, inspected in zip(fresh, done, strict=True):
-                    infos[position] = inspected
-                    if progress is not None:
-                        progress(1)
-            with index:
-                index.executemany(
-                    "INSERT OR REPLACE INTO audio VALUES (?, ?, ?, ?, ?)",
-                    [
-                        (paths[p], *stats[p], json.dumps(vars(info)))
-                        for p in fresh
-                        if (info := infos[p]) is not None and stats[p] != (0, 0, 0)
-                    ],
-                )
-        return [info for info in infos if info is not None]
-
-    def _open_index(self) -> sqlite3.Connection:
-        index = sqlite3.connect(self.root / "audio-index.sqlite", timeout=60)
-        try:
-            index.execute(
-                "CREATE TABLE IF NOT EXISTS audio"
-                " (path TEXT PRIMARY KEY, size INTEGER, mtime INTEGER, ctime INTEGER, info TEXT)"
+        infos: dict[int, audio.AudioInfo] = {}
+        for position, (path, stat) in enumerate(zip(paths, stats, strict=True)):
+            row = known.get(path)
+            if row is not None and row[:3] == stat:
+                infos[position] = _info(row[3])
+        if progress is not None:
+            progress(len(infos))
+        fresh = [position for position in range(len(paths)) if position not in infos]
+        with ThreadPoolExecutor(max_workers=2) as pool:  # decoding and hashing release the interpreter's lock
+            done = pool.map(audio.inspect, [paths[position] for position in fresh])
+            for position, info in zip(fresh, done, strict=True):
+                infos[position] = info
+                if progress is not None:
+                    progress(1)
+        with self._index() as index:
+            index.executemany(
+                "INSERT OR REPLACE INTO audio VALUES (?, ?, ?, ?, ?)",
+                [
+                    (paths[position], *stats[position], json.dumps(vars(infos[position])))
+                    for position in fresh
+                    if stats[position] != _ABSENT
+                ],
             )
-        except sqlite3.DatabaseError as error:
-            raise StoreError(
-                f"{self.root / 'audio-index.sqlite'} cannot be used ({error}); delete it and it is made anew"
-            ) from error
-        return index
+        return [infos[position] for position in range(len(paths))]
+
+    @contextmanager
+    def _index(self) -> Iterator[sqlite3.Connection]:
+        """The table of files that were inspected; what is done with it in the block is one transaction."""
+        path = self.root / "audio-index.sqlite"
+        try:
+            with closing(sqlite3.connect(path, timeout=60)) as index, index:
+                index.execute(
+                    "CREATE TABLE IF NOT EXISTS audio"
+                    " (path TEXT PRIMARY KEY, size INTEGER, mtime INTEGER, ctime INTEGER, info TEXT)"
+                )
+                yield index
+        except sqlite3.Error as error:
+            raise StoreError(f"{path} cannot be used ({error}); a damaged one can be deleted") from error
+
+
+_ABSENT = (0, 0, 0)
 
 
 def _info(text: str) -> audio.AudioInfo:
@@ -218,7 +220,7 @@ def _stat(path: str) -> tuple[int, int, int]:
     try:
         stat = os.stat(path)
     except OSError:
-        return (0, 0, 0)
+        return _ABSENT
     return (stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
 
 

@@ -295,14 +295,17 @@ def test_a_store_that_cannot_be_written(spec_data, write_spec, refusal, tmp_path
 
 
 def test_a_full_disk(spec_data, write_spec, refusal, tmp_path):
-    # The disk is played by the function that writes audio: it fails as a full one does, in the middle of a unit.
+    # One of the calls that write fails as it does on a full disk, in the middle of a unit.
     path = write_spec(spec_data)
     code = (
         "import errno, os, sys\n"
         "from pathlib import Path\n"
-        "from asdbench import audio, cli\n"
-        "def full(*args, **kwargs): raise OSError(errno.ENOSPC, 'No space left on device')\n"
-        "audio.write = full\n"
+        "from asdbench import cli\n"
+        "write = Path.write_bytes\n"
+        "def full(path, data):\n"
+        "    if path.suffix == '.wav': raise OSError(errno.ENOSPC, 'No space left on device')\n"
+        "    return write(path, data)\n"
+        "Path.write_bytes = full\n"
         f"sys.argv = ['asdbench', 'run', {str(path)!r}, '--workers', '0']\n"
         "cli.main()\n"
     )

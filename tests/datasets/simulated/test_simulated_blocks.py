@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import scipy.signal
+import scipy.stats
 
 from asdbench.datasets.simulated.background import BAY, HALL, factory_noise
 from asdbench.datasets.simulated.grid import Grid
