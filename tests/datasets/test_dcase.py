@@ -18,13 +18,6 @@ from asdbench.datasets.dcase.dataset import DcaseDataset
 SAMPLE = Path(__file__).parents[3] / "shared" / "data" / "dcase2023_sample"
 
 
-@pytest.fixture(scope="session")
-def wav(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    path = tmp_path_factory.mktemp("wav") / "clip.wav"
-    soundfile.write(path, np.random.default_rng(0).normal(0, 0.1, 4000), 16000)
-    return path.read_bytes()
-
-
 @pytest.fixture
 def make(tmp_path: Path, wav: bytes):
     def make(*names: str) -> Path:
