@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from asdbench.clips import ClipSet
-    from asdbench.errors import UserError, did_you_mean
+    from asdbench.errors import NotApplicableError, UserError, did_you_mean
     from asdbench.features import LogmelSettings, logmel
     from asdbench.plugins import (
         Dataset,
@@ -37,6 +37,7 @@ _HOMES = {
     "GeneratedClip": "plugins",
     "Generator": "plugins",
     "LogmelSettings": "features",
+    "NotApplicableError": "errors",
     "Request": "plugins",
     "UserError": "errors",
     "dataset": "plugins",
@@ -55,6 +56,7 @@ __all__ = [
     "GeneratedClip",
     "Generator",
     "LogmelSettings",
+    "NotApplicableError",
     "Request",
     "Results",
     "UserError",

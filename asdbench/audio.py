@@ -7,20 +7,30 @@ import io
 import struct
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import numpy.typing as npt
+import pydantic
 
 from asdbench.errors import UserError
 
 Waveform = npt.NDArray[np.float32]
 """One channel of audio: float32, shape (num_samples,), full scale at 1.0."""
 
-Channel = int | Literal["mean"]
+
+def _channel(value: object) -> object:
+    if value == "mean" or (isinstance(value, int) and not isinstance(value, bool) and value >= 0):
+        return value
+    raise ValueError("expected the index of a channel from 0, or 'mean'")
+
+
+Channel = Annotated[int | Literal["mean"], pydantic.BeforeValidator(_channel)]
 """Which channel of a multichannel file is used: its index, or the mean of all."""
 
 AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".aiff", ".aif")
+LOUDEST = 1e6
+"""Samples beyond this are no sound; float files in units of 16-bit integers reach 32768."""
 MIN_SECONDS = 0.2
 """Shorter clips are refused: five frames of 1024 samples with a hop of 512 at 16 kHz take 0.19 s."""
 
@@ -63,7 +73,7 @@ def inspect(path: str | Path) -> AudioInfo:
     digest = hashlib.blake2b(struct.pack("<qqq", sample_rate, channels, num_samples), digest_size=16)
     digest.update(np.ascontiguousarray(samples).data)
     silent = np.flatnonzero((samples == samples[:1]).all(axis=0)) if num_samples else np.arange(0)
-    problem = problem or _flaw(samples, sample_rate, len(silent) == channels)
+    problem = problem or flaw(samples, sample_rate)
     return AudioInfo(digest.hexdigest(), sample_rate, channels, num_samples, problem, tuple(silent.tolist()))
 
 
@@ -137,7 +147,8 @@ def _decode(path: str | Path) -> tuple[npt.NDArray[np.float32] | None, int, str]
     return samples, int(sample_rate), f"the file is truncated ({missing} bytes are missing)" if missing else ""
 
 
-def _flaw(samples: npt.NDArray[np.float32], sample_rate: int, silent: bool) -> str:
+def flaw(samples: npt.NDArray[np.float32], sample_rate: int) -> str:
+    """Why decoded samples, shape (num_samples, channels), cannot serve as a clip; "" when they can."""
     num_samples = samples.shape[0]
     if num_samples == 0:
         return "the clip holds no samples"
@@ -145,7 +156,9 @@ def _flaw(samples: npt.NDArray[np.float32], sample_rate: int, silent: bool) -> s
         return f"the clip is too short ({num_samples / sample_rate:.3f} s, at least {MIN_SECONDS} s are needed)"
     if not np.isfinite(samples).all():
         return "the clip holds NaN or infinite samples"
-    if silent:
+    if np.abs(samples).max() > LOUDEST:
+        return f"the clip holds samples beyond {LOUDEST:g} times full scale"
+    if (samples == samples[:1]).all():
         return "the clip is silent (every sample is the same)"
     return ""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,9 @@ def check_plugin(target: str, assignments: Iterable[str]) -> bool:
             try:
                 check()
             except Exception as error:
-                click.echo(f"  FAILED  {what}: {type(error).__name__}: {error}")
+                with suppress(Exception):  # an error that cannot be printed
+                    what += f": {type(error).__name__}: {error}"
+                click.echo(f"  FAILED  {what}")
                 sound = False
                 break  # later checks rely on earlier ones
             click.echo(f"  ok      {what}")
@@ -51,5 +54,7 @@ def _targets(target: str) -> list[tuple[str, type[Plugin]]]:
     for registry in _REGISTRIES:
         if target in registry.names():
             return [(target, registry.get(target))]
+    if target in plugins.metrics.names():
+        raise UserError(f"'{target}' is a metric; contract tests are for datasets, detectors and generators")
     known = [name for registry in _REGISTRIES for name in registry.names()]
     raise UserError(f"there is no plugin '{target}'{did_you_mean(target, known)}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +14,7 @@ import click
 from asdbench.errors import UserError
 
 if TYPE_CHECKING:
+    from asdbench.results import Results
     from asdbench.spec import LoadedSpec
 
 _FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -54,14 +57,24 @@ class _Group(click.Group):
             _fail(f"there is no command '{args[0]}'{did_you_mean(args[0], self.commands)}")
         return super().resolve_command(ctx, args)
 
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        _mend_streams()
+        return super().main(*args, **kwargs)
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+            return result
         except UserError as error:
             _fail(str(error))
         except BrokenPipeError:
-            sys.stderr.close()  # the reader of our output has gone (`| head`)
+            _discard_output()  # the reader has gone (`| head`)
             sys.exit(0)
+        except OSError as error:
+            _discard_output()
+            where = f"{error.filename}: " if error.filename else ""
+            _fail(f"{where}{error.strerror or error}")
         except KeyboardInterrupt:
             click.echo("interrupted; the same command continues where this one stopped", err=True)
             sys.exit(130)
@@ -100,11 +113,9 @@ def run(
     try:
         results = run_benchmark(loaded, runs=runs, store=store, workers=workers, quiet=quiet)
     except IncompleteRunError as error:
-        click.echo(str(error.results))
-        click.echo(f"Results: {error.results.folder}")
+        _print_results(error.results)
         raise
-    click.echo(str(results))
-    click.echo(f"Results: {results.folder}")
+    _print_results(results)
 
 
 @main.command("list")
@@ -141,9 +152,10 @@ def show(run: Path, generated: bool) -> None:
     from asdbench.results import load
 
     results = load(run)
-    click.echo(results.generated.to_csv(index=False) if generated else str(results))
-    if not generated:
-        click.echo(f"Results: {results.folder}")
+    if generated:
+        click.echo(results.generated.to_csv(index=False), nl=False)
+    else:
+        _print_results(results)
 
 
 @main.command()
@@ -209,8 +221,35 @@ def _load(spec: str, overrides: tuple[str, ...], plugin_files: tuple[Path, ...])
     return load_spec(spec, overrides, plugin_files)
 
 
+def _print_results(results: Results) -> None:
+    click.echo(str(results))
+    folder = results.folder
+    click.echo(f"Results: {folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder}")
+
+
+def _mend_streams() -> None:
+    """Make sure that there is somewhere to write to, and that tables can be printed in any encoding."""
+    for descriptor in (0, 1, 2):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number: this one
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - for the life of the process
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
+def _discard_output() -> None:
+    """Have what is still to be written to standard output go nowhere, so that leaving says nothing more."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+
+
 def _fail(sentence: str) -> NoReturn:
-    click.echo(f"asdbench: error: {sentence}", err=True)
+    click.echo(f"asdbench: error: {' '.join(sentence.split())}", err=True)
     sys.exit(2)
 
 

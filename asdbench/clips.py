@@ -50,13 +50,29 @@ class ClipSet:
         channel: channel that is returned, an index or "mean".
     """
 
-    def __init__(self, frame: pd.DataFrame, sample_rate: int | None = 16000, channel: Channel = 0) -> None:
+    def __init__(
+        self,
+        frame: pd.DataFrame,
+        sample_rate: int | None = 16000,
+        channel: Channel = 0,
+        *,
+        files: Sequence[str] | None = None,
+    ) -> None:
+        """Wrap a table.
+
+        Args:
+            frame: the table.
+            sample_rate: see the attribute.
+            channel: see the attribute.
+            files: where the audio is, where the column ``path`` must not say so.
+        """
         missing = [name for name in COLUMNS if name not in frame.columns]
         if missing:
             raise ValueError(f"a ClipSet needs the columns {missing}")
         self.frame = frame.reset_index(drop=True)
         self.sample_rate = sample_rate
         self.channel = channel
+        self._files = list(frame["path"]) if files is None else list(files)
 
     @classmethod
     def from_files(
@@ -79,10 +95,14 @@ class ClipSet:
         import pandas as pd
 
         table = pd.DataFrame(list(labels) if not isinstance(labels, pd.DataFrame) else labels)
+        missing = [name for name in LABELS if name not in table.columns]
+        if missing and len(table):
+            raise UserError(f"the table of clips lacks the columns {missing}, expected {list(LABELS)}")
         if table.empty:
             return cls(pd.DataFrame({name: pd.Series(dtype=object) for name in COLUMNS}), sample_rate, channel)
         if infos is None:
             infos = [audio.inspect(path) for path in table["path"]]
+        refuse_bad_names(table["path"])
         refuse_bad_files(list(table["path"]), infos, channel)
         measured = pd.DataFrame(
             [(i.content_hash, i.sample_rate, i.channels, i.num_samples) for i in infos], columns=list(MEASURED)
@@ -105,7 +125,11 @@ class ClipSet:
 
     def waveform(self, index: int) -> Waveform:
         """Read the audio of one clip: float32, shape (num_samples,), at ``self.sample_rate``."""
-        return audio.read(str(self.frame["path"].iat[index]), self.sample_rate, self.channel)
+        return audio.read(self._files[index], self.sample_rate, self.channel)
+
+    def file(self, index: int) -> str:
+        """Where the audio of one clip is, for messages; its name may tell the label."""
+        return self._files[index]
 
     def waveforms(self) -> Iterator[Waveform]:
         """Read the clips one after the other, in order; lengths may differ."""
@@ -117,7 +141,8 @@ class ClipSet:
 
         rows = np.asarray(rows)
         positions = np.flatnonzero(rows) if rows.dtype == bool else rows.astype(int)
-        return ClipSet(self.frame.iloc[positions], self.sample_rate, self.channel)
+        files = [self._files[position] for position in positions]
+        return ClipSet(self.frame.iloc[positions], self.sample_rate, self.channel, files=files)
 
     def where(self, **values: str | Iterable[str]) -> ClipSet:
         """Return the clips whose columns have the given values: ``clips.where(split="test", domain=["source"])``."""
@@ -127,17 +152,19 @@ class ClipSet:
         return self.select(mask.to_numpy(dtype=bool))
 
     def without_labels(self) -> ClipSet:
-        """Return the clips as a detector may see them: machine and section are known, nothing else is.
+        """Return the clips as a detector may see them: the table tells machine, section and audio format, nothing else.
 
         This is the rule of DCASE Task 2 from 2022 on, where neither condition, domain nor attributes of a test clip
-        may be used.
+        may be used. Names and paths are blanked too, since they hold the labels.
         """
         import pandas as pd
 
-        frame = self.frame.assign(condition="unknown", domain="unknown")
+        names = [f"clip {index}" for index in range(len(self))]
+        frame = self.frame.assign(clip_id=names, path="", content_hash="", source="unknown", split="unknown")
+        frame = frame.assign(condition="unknown", domain="unknown")
         for column in _JSON_COLUMNS:
             frame[column] = pd.Series([{} for _ in range(len(frame))], dtype=object)
-        return ClipSet(frame, self.sample_rate, self.channel)
+        return ClipSet(frame, self.sample_rate, self.channel, files=self._files)
 
     @staticmethod
     def concat(parts: Sequence[ClipSet]) -> ClipSet:
@@ -147,8 +174,10 @@ class ClipSet:
         first = parts[0]
         if any((part.sample_rate, part.channel) != (first.sample_rate, first.channel) for part in parts):
             raise ValueError("clip sets with different sample rates or channels cannot be joined")
-        filled = [part.frame for part in parts if len(part)] or [first.frame]
-        return ClipSet(pd.concat(filled, ignore_index=True), first.sample_rate, first.channel)
+        filled = [part for part in parts if len(part)] or [first]
+        frame = pd.concat([part.frame for part in filled], ignore_index=True)
+        files = [file for part in filled for file in part._files]
+        return ClipSet(frame, first.sample_rate, first.channel, files=files)
 
     def content_id(self) -> str:
         """Hash of what the clips are: labels, audio and reading rate, but not where the files lie."""
@@ -191,6 +220,15 @@ def refuse_bad_files(paths: Sequence[str], infos: Sequence[audio.AudioInfo], cha
         others = len(bad) - 1
         more = f" ({others} more {'file has' if others == 1 else 'files have'} problems)" if others else ""
         raise UserError(f"{bad[0][0]}: {bad[0][1]}{more}")
+
+
+def refuse_bad_names(paths: Iterable[str]) -> None:
+    """Raise a UserError that names the first file whose name is no valid Unicode; tables cannot hold it."""
+    for path in paths:
+        try:
+            str(path).encode()
+        except UnicodeEncodeError:
+            raise UserError(f"{str(path).encode(errors='replace').decode()}: expected a file name in UTF-8") from None
 
 
 def _relative(path: Path, root: Path) -> str:

@@ -14,10 +14,18 @@ class UserError(Exception):
     """
 
 
+class NotApplicableError(UserError):
+    """A plugin cannot do its work on these data, and nobody is to blame: other real anomalies where there are none.
+
+    The cells are left empty with the message as their reason, and the run counts as complete.
+    """
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return ``"; did you mean 'x'?"`` or, where nothing is close, the known words; for the end of an error message."""
     known = sorted(known)
-    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    by_lower = {name.lower(): name for name in known}
+    close = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=0.5)
     if close:
-        return f"; did you mean '{close[0]}'?"
+        return f"; did you mean '{by_lower[close[0]]}'?"
     return f"; known: {', '.join(known)}" if known else ""

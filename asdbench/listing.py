@@ -41,9 +41,12 @@ def details(name: str) -> str:
     Raises:
         UserError: no plugin has this name.
     """
+    specs = shipped_specs()
+    if name in specs:
+        return f"benchmark {name}\n\n{specs[name].read_text().rstrip()}"
     known = {plugin: registry for registry in _KINDS.values() for plugin in registry.names()}
     if name not in known:
-        raise UserError(f"there is no plugin '{name}'{did_you_mean(name, known)}")
+        raise UserError(f"there is no plugin '{name}'{did_you_mean(name, [*known, *specs])}")
     registry = known[name]
     plugin = registry.get(name)
     lines = [f"{registry.kind} {name}", "", inspect.getdoc(plugin) or "", ""]

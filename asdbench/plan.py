@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import json
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from asdbench.clips import ClipSet
+from asdbench.clips import ClipSet, refuse_bad_names
 from asdbench.errors import UserError, did_you_mean
-from asdbench.plugins import Plugin, source_id
+from asdbench.plugins import Detector, Plugin, source_id
 from asdbench.roles import assign_roles
 from asdbench.seeding import derive_seed
 from asdbench.spec import LoadedSpec
-from asdbench.store import Store, key_of
+from asdbench.store import Store, file_stat, key_of
+
+CLIPS, FILES = "clips.parquet", "files.json"
+"""Files of a "clips" artefact: the table, and the state in which recordings on disk were found."""
 
 
 @dataclass(frozen=True)
@@ -87,56 +92,57 @@ def make_plan(loaded: LoadedSpec, store: Store, progress: Callable[[str, int, in
         UserError: unknown machine, bad recordings, audio that would have two roles.
     """
     plan = Plan(machines=choose_machines(loaded))
-    contents = _plan_clips(plan, loaded, store, progress)
-    spec = loaded.spec
-    holdout = spec.holdout.model_dump()
-    generate_real = any(entry.anomaly == "generated" for entry in spec.test_sets.values())
-    for machine in plan.machines:
-        clips, content = plan.clips[machine], contents[machine]
-        for seed in spec.seeds:
-            sources: list[tuple[str, str | None]] = [("real", None)]
-            for name, generator in loaded.generators.items() if generate_real else ():
-                task = {
-                    "plugin": _entry(generator),
-                    "seed": derive_seed(seed, "generate", machine),
-                    "holdout": holdout,
-                    "count": spec.generated_clips,
-                }
-                key = key_of(stage="generate", clips=content, code=_code(generator), **task)
-                task |= {"clips": clips}
-                label = f"generate clips of {machine} with {name}, seed {seed}"
-                unit = Unit(key, "generate", label, (clips,), task, machine, source=name, seed=seed)
-                plan.generated[machine, name, seed] = plan.add(unit)
-                sources.append((name, key))
+    for machine, identity in _plan_clips(plan, loaded, store, progress).items():
+        for seed in loaded.spec.seeds:
+            generated = _plan_generation(plan, loaded, machine, identity, seed)
             for name, detector in loaded.detectors.items():
-                entry = _entry(detector)
-                unit_seed = derive_seed(seed, "fit", machine)
-                fitted = key_of(
-                    stage="fit",
-                    clips=content,
-                    code=_code(detector),
-                    plugin={"use": entry["use"], "settings": detector.settings(scoring=False)},
-                    seed=unit_seed,
-                    holdout=holdout,
-                )
-                task = {"plugin": entry, "seed": unit_seed, "holdout": holdout, "clips": clips}
-                label = f"fit {name} on {machine}, seed {seed}"
-                plan.add(Unit(fitted, "fit", label, (clips,), task, machine, detector=name, seed=seed))
-                for source, generated in sources:
-                    key = key_of(stage="score", fit=fitted, clips=content, generated=generated, plugin=entry)
-                    task = {
-                        "plugin": entry,
-                        "seed": unit_seed,
-                        "holdout": holdout,
-                        "clips": clips,
-                        "fit": fitted,
-                        "generated": generated,
-                    }
-                    needs = (clips, fitted, *([generated] if generated else []))
-                    label = f"score {source} clips of {machine} with {name}, seed {seed}"
-                    plan.add(Unit(key, "score", label, needs, task, machine, name, source, seed))
-                    plan.scores.append(ScoreUse(key, machine, name, source, seed, seed if generated else -1))
+                _plan_detector(plan, loaded, machine, identity, seed, name, detector, generated)
     return plan
+
+
+def _plan_generation(plan: Plan, loaded: LoadedSpec, machine: str, identity: _Identity, seed: int) -> dict[str, str]:
+    """Add one unit a generator; return their keys by the generators' names."""
+    if not any(entry.anomaly == "generated" for entry in loaded.spec.test_sets.values()):
+        return {}
+    clips, keys = plan.clips[machine], {}
+    for name, generator in loaded.generators.items():
+        task = _task(generator) | {"seed": derive_seed(seed, "generate", machine)}
+        task["count"] = loaded.spec.generated_clips
+        inputs = {"pool": identity.pool, "test": identity.test}
+        key = key_of(stage="generate", version=generator.version, **inputs, **task)
+        task |= {"clips": clips, "holdout": loaded.spec.holdout.model_dump()}
+        label = f"generate clips of {machine} with {name}, seed {seed}"
+        keys[name] = plan.add(Unit(key, "generate", label, (clips,), task, machine, source=name, seed=seed))
+        plan.generated[machine, name, seed] = key
+    return keys
+
+
+def _plan_detector(
+    plan: Plan,
+    loaded: LoadedSpec,
+    machine: str,
+    identity: _Identity,
+    seed: int,
+    name: str,
+    detector: Detector,
+    generated: dict[str, str],
+) -> None:
+    """Add the fit of one detector and a scoring for each source of clips."""
+    clips = plan.clips[machine]
+    task = _task(detector) | {"seed": derive_seed(seed, "fit", machine)}
+    # Settings that act in scoring only are not part of the fit: detectors that differ in them share it.
+    learnt = task | {"plugin": _entry(detector, scoring=False)}
+    fitted = key_of(stage="fit", version=detector.version, clips=identity.fit, **learnt)
+    task |= {"clips": clips, "holdout": loaded.spec.holdout.model_dump()}
+    plan.add(Unit(fitted, "fit", f"fit {name} on {machine}, seed {seed}", (clips,), task, machine, name, None, seed))
+    for source, made in (("real", None), *generated.items()):
+        scored = {"generated": made} if made else {"fit": identity.fit, "test": identity.test}
+        key = key_of(stage="score", fitted=fitted, plugin=task["plugin"], scored=scored)
+        needs = (clips, fitted, *([made] if made else []))
+        label = f"score {source} clips of {machine} with {name}, seed {seed}"
+        score_task = task | {"fit": fitted, "generated": made}
+        plan.add(Unit(key, "score", label, needs, score_task, machine, name, source, seed))
+        plan.scores.append(ScoreUse(key, machine, name, source, seed, seed if made else -1))
 
 
 def choose_machines(loaded: LoadedSpec) -> list[str]:
@@ -145,10 +151,8 @@ def choose_machines(loaded: LoadedSpec) -> list[str]:
     Raises:
         UserError: the dataset has no such machine (with the nearest one that it has).
     """
-    try:
+    with _plugin_errors(loaded):
         known = loaded.dataset.machines()
-    except UserError as error:
-        raise UserError(f"{loaded.place('dataset')}: {error}") from None
     wanted = loaded.spec.machines
     for index, name in enumerate(wanted or ()):
         if name not in known:
@@ -176,20 +180,35 @@ def outstanding(plan: Plan, done: Iterable[str]) -> list[Unit]:
     return [unit for key, unit in plan.units.items() if key in run and key not in done]
 
 
+@dataclass(frozen=True)
+class _Identity:
+    """What identifies the content of a machine's clips to the units that use them, by role."""
+
+    fit: str
+    test: str
+    pool: str
+
+
 def _plan_clips(
     plan: Plan, loaded: LoadedSpec, store: Store, progress: Callable[[str, int, int], None] | None
-) -> dict[str, str]:
-    """Add the clips of every machine; return what identifies their content to the units that use them."""
-    dataset = loaded.dataset
-    entry = _entry(dataset)
+) -> dict[str, _Identity]:
+    """Add the clips of every machine; return their identities."""
+    dataset, holdout = loaded.dataset, loaded.spec.holdout
     if dataset.makes_audio:
+        identities = {}
         for machine in plan.machines:
-            key = key_of(stage="clips", code=_code(dataset), plugin=entry, machine=machine)
-            task = {"plugin": entry, "machine": machine, "holdout": loaded.spec.holdout.model_dump()}
+            task = _task(dataset) | {"machine": machine}
+            key = key_of(stage="clips", version=dataset.version, **task)
+            task |= {"holdout": holdout.model_dump()}
             plan.clips[machine] = plan.add(Unit(key, "clips", f"make clips of {machine}", (), task, machine))
-        return dict(plan.clips)
+            # What cannot be looked at yet is identified by how it is made and divided.
+            train = key_of(clips=key, seed=holdout.seed, train=holdout.train)
+            test = key_of(clips=key, seed=holdout.seed, normal=holdout.normal, anomaly=holdout.anomaly)
+            identities[machine] = _Identity(fit=train, test=test, pool=key_of(train=train, test=test))
+        return identities
     store.prepare()
-    tables = {machine: dataset.clips(machine, store.root) for machine in plan.machines}
+    with _plugin_errors(loaded):
+        tables = {machine: dataset.clips(machine, store.root) for machine in plan.machines}
     total, done = sum(len(table) for table in tables.values()), 0
 
     def tick(count: int) -> None:
@@ -198,24 +217,43 @@ def _plan_clips(
         if progress is not None:
             progress("checking recordings", done, total)
 
-    contents = {}
+    identities = {}
     for machine, table in tables.items():
-        infos = store.inspect_files(list(table["path"]), tick)
-        clips = ClipSet.from_files(table, dataset.sample_rate, dataset.channel, infos=infos)
-        assign_roles(clips, loaded.spec.holdout)
-        contents[machine] = clips.content_id()
-        # The artefact holds paths, so the same recordings elsewhere have another key, but the same content.
-        key = key_of(stage="clips", content=contents[machine], paths=list(clips.frame["path"]))
+        with _plugin_errors(loaded):
+            paths = [str(path) for path in table["path"]]
+            refuse_bad_names(paths)
+            infos = store.inspect_files(paths, tick)
+            clips = ClipSet.from_files(table, dataset.sample_rate, dataset.channel, infos=infos)
+        roles = assign_roles(clips, holdout)
+        identities[machine] = _Identity(roles.fit.content_id(), roles.test.content_id(), roles.pool.content_id())
+        # The artefact says where the recordings are and that they are as they were, so its key does too; the units that
+        # use them are identified by content only.
+        files = [[path, *file_stat(path)] for path in paths]
+        key = key_of(stage="clips", content=clips.content_id(), files=files)
         plan.clips[machine] = plan.add(Unit(key, "clips", f"list clips of {machine}", (), {}, machine))
         if not store.has(key):
             with store.publish(key, {"stage": "clips", "machine": machine}) as folder:
-                clips.save(folder / "clips.parquet")
-    return contents
+                clips.save(folder / CLIPS)
+                (folder / FILES).write_text(json.dumps(files))
+    return identities
 
 
-def _entry(plugin: Plugin) -> dict[str, Any]:
-    return {"use": plugin.name, "settings": plugin.settings()}
+@contextmanager
+def _plugin_errors(loaded: LoadedSpec) -> Iterator[None]:
+    """A dataset plugin that raises, or lists what is no clip, is the user's to mend: one sentence, no traceback."""
+    try:
+        yield
+    except UserError as error:
+        field = ("dataset", "root") if "root" in loaded.spec.dataset.settings else ("dataset",)
+        raise UserError(f"{loaded.place(*field)}: {error}") from error
+    except Exception as error:
+        use = loaded.spec.dataset.use
+        raise UserError(f"{loaded.place('dataset')}: '{use}' failed: {type(error).__name__}: {error}") from error
 
 
-def _code(plugin: Plugin) -> dict[str, str]:
-    return {"version": plugin.version, "source": source_id(type(plugin))}
+def _task(plugin: Plugin) -> dict[str, Any]:
+    return {"plugin": _entry(plugin), "source": source_id(type(plugin))}
+
+
+def _entry(plugin: Plugin, scoring: bool | None = None) -> dict[str, Any]:
+    return {"use": plugin.name, "settings": plugin.settings(scoring=scoring)}

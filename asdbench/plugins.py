@@ -17,7 +17,8 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, dataclass_transform
+from types import CodeType
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, dataclass_transform, get_args
 
 import pydantic
 
@@ -35,8 +36,11 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _FILE_MODULE = "asdbench_plugin_"
+_RESERVED: frozenset[str] = frozenset()
+_file_digests: dict[str, bytes] = {}
+"""Hash of the content of each plugin file, by the module it became."""
 _loaded_together: set[tuple[str, str]] = set()
-"""Kind and name of what the plugin files of one spec registered: two of them cannot have one name."""
+"""Kind and name of what the plugin files of one spec registered."""
 
 
 def setting(default: Any = ..., *, scoring: bool = False, description: str = "", **limits: Any) -> Any:
@@ -72,6 +76,15 @@ class Plugin:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        annotations = cls.__dict__.get("__annotations__", {})  # noqa: RUF063 - not a copy: some are taken out
+        for name in [name for name in annotations if name.endswith("_") and name not in vars(cls)]:
+            del annotations[name]  # the type of what `fit` learns, not a setting
+        for name in annotations:
+            if name in _RESERVED and not str(annotations[name]).startswith("ClassVar"):
+                raise UserError(
+                    f"{cls.__name__}: '{name}' cannot be the name of a setting, plugins have it already; "
+                    f"call the attribute otherwise and give `setting(…, alias='{name}')`"
+                )
         config = pydantic.ConfigDict(extra="forbid", validate_default=True, arbitrary_types_allowed=True)
         pydantic.dataclasses.dataclass(cls, config=config, kw_only=True, eq=False)
 
@@ -96,11 +109,17 @@ class Plugin:
             if scoring is None or bool(info.json_schema_extra) is scoring
         ]
 
+    @classmethod
+    def is_number(cls, name: str) -> bool:
+        """Whether a setting is a number; pydantic would take yes and no for 1 and 0."""
+        kinds = [info.annotation for field, info in cls.__pydantic_fields__.items() if (info.alias or field) == name]
+        return bool(kinds) and bool({kinds[0], *get_args(kinds[0])} & {int, float}) and bool not in get_args(kinds[0])
+
     def settings(self, *, scoring: bool | None = None) -> dict[str, Any]:
         """The settings as JSON values, defaults included."""
         wanted = self.setting_names(scoring=scoring)
         fields = {info.alias or name: name for name, info in self.__pydantic_fields__.items()}
-        values = {name: getattr(self, fields[name]) for name in wanted}
+        values = {name: _sorted_sets(getattr(self, fields[name])) for name in wanted}
         return pydantic.TypeAdapter(dict[str, Any]).dump_python(values, mode="json")  # type: ignore[no-any-return]
 
 
@@ -116,7 +135,9 @@ class Dataset(Plugin):
 
     makes_audio: ClassVar[bool] = False
 
-    sample_rate: int = setting(16000, ge=1000, description="rate in Hz at which clips are read (resampled if needed)")
+    sample_rate: int = setting(
+        16000, ge=1000, le=768000, description="rate in Hz at which clips are read (resampled if needed)"
+    )
     channel: Channel = setting(0, description="channel to read: an index from 0, or 'mean'")
 
     def machines(self) -> list[str]:
@@ -152,8 +173,13 @@ class Detector(Plugin):
         raise NotImplementedError
 
     def get_state(self) -> dict[str, Any]:
-        """What was learnt: the attributes that end in an underscore."""
-        return {name: value for name, value in vars(self).items() if name.endswith("_") and not name.endswith("__")}
+        """What was learnt: the attributes that end in an underscore and are no settings."""
+        settings = self.__pydantic_fields__
+        return {
+            name: value
+            for name, value in vars(self).items()
+            if name.endswith("_") and not name.endswith("__") and name not in settings
+        }
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Restore what `get_state` returned."""
@@ -209,6 +235,11 @@ class Generator(Plugin):
         raise NotImplementedError
 
 
+_RESERVED = frozenset(
+    name for kind in (Plugin, Dataset, Detector, Generator) for name in vars(kind) if not name.startswith("_")
+) - {"sample_rate", "channel"} | {"seed"}
+"""Names that mean something else in a plugin than a setting."""
+
 Metric = Callable[..., float]
 """``metric(is_anomaly, score, domain) -> float``: arrays of equal length; NaN where it is not defined."""
 
@@ -224,13 +255,12 @@ class Registry(Generic[T]):
         """Register a plugin under a name.
 
         Raises:
-            UserError: another plugin has this name. A plugin of a file that was loaded before gives way, so that a file
-                can be changed and loaded again.
+            UserError: another plugin has this name.
         """
         identity, known = _identity(plugin), self._registered.get(name)
-        of_package = name in self._entry_points() and self._entry_points()[name].value != identity
-        outdated = _is_from_file(known) and (self.kind, name) not in _loaded_together
-        if of_package or (known is not None and _identity(known) != identity and not outdated):
+        entry = self._entry_points().get(name)
+        of_package = entry is not None and not _is_same(entry, identity)
+        if of_package or (known is not None and _identity(known) != identity):
             raise UserError(f"a {self.kind} named '{name}' exists already; choose another name")
         self._registered[name] = plugin
         _loaded_together.add((self.kind, name))
@@ -269,6 +299,10 @@ class Registry(Generic[T]):
                 return line
         return (inspect.getdoc(self.get(name)) or "").partition("\n")[0]
 
+    def forget_files(self) -> None:
+        """Drop the plugins of plugin files."""
+        self._registered = {name: plugin for name, plugin in self._registered.items() if not _is_from_file(plugin)}
+
     def modules(self) -> list[str]:
         """The modules that define the plugins of installed packages."""
         return [entry.module for entry in self._entry_points().values()]
@@ -286,6 +320,7 @@ datasets: Registry[type[Dataset]] = Registry("dataset")
 detectors: Registry[type[Detector]] = Registry("detector")
 generators: Registry[type[Generator]] = Registry("generator")
 metrics: Registry[Metric] = Registry("metric")
+_REGISTRIES: tuple[Registry[Any], ...] = (datasets, detectors, generators, metrics)
 
 
 def _decorator(registry: Registry[Any], base: type | None) -> Callable[[str], Callable[[T], T]]:
@@ -318,6 +353,8 @@ def load_files(paths: Iterable[Path]) -> list[tuple[str, str]]:
         UserError: a file is missing or raises while it is imported, or two of them register the same name.
     """
     _loaded_together.clear()
+    for registry in _REGISTRIES:
+        registry.forget_files()
     for path in paths:
         _load_file(path.resolve())
     return sorted(_loaded_together)
@@ -330,15 +367,19 @@ def _load_file(path: Path) -> None:
         reason = "does not exist" if isinstance(error, FileNotFoundError) else f"cannot be read ({error.strerror})"
         raise UserError(f"plugin file {path} {reason}") from None
     # The content is part of the name: a file that was changed is another module.
-    digest = hashlib.blake2b(str(path).encode() + b"\0" + content, digest_size=6).hexdigest()
-    name = f"{_FILE_MODULE}{path.stem}_{digest}"
+    digest = hashlib.blake2b(content, digest_size=8).digest()
+    place = hashlib.blake2b(str(path).encode(), digest_size=4).hexdigest()
+    name = f"{_FILE_MODULE}{path.stem}_{place}_{digest.hex()}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise UserError(f"plugin file {path}: expected a Python file (.py)")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
+    _file_digests[name] = digest
+    if str(path.parent) not in sys.path:
+        sys.path.append(str(path.parent))  # for modules beside the file; last, so that it hides nothing
     try:
-        spec.loader.exec_module(module)
+        exec(compile(content, path, "exec", dont_inherit=True), vars(module))  # what was hashed, not what is there now
     except (Exception, SystemExit) as error:
         del sys.modules[name]
         if isinstance(error, UserError):
@@ -349,28 +390,64 @@ def _load_file(path: Path) -> None:
 def source_id(plugin: type) -> str:
     """Hash of the source of a plugin, so that work is made anew when it changes.
 
-    That is the file that defines the class, all files of its package where that holds no other plugin, or the class
-    itself in a notebook; "" where there is no source. What a plugin shares with others is outside: its ``version`` is
-    for that.
+    That is the file that defines the class (all files of its package where that holds no other plugin), likewise of the
+    plugin classes it inherits from, and the code of the class itself in a notebook. Other modules that a plugin imports
+    are outside: its ``version`` is for them.
     """
+    if plugin not in _source_ids:
+        digest = hashlib.blake2b(digest_size=8)
+        for kind in plugin.__mro__:
+            if issubclass(kind, Plugin) and kind.__module__ != __name__:
+                digest.update(_source(kind) + b"\0")
+        _source_ids[plugin] = digest.hexdigest()
+    return _source_ids[plugin]
+
+
+_source_ids: dict[type, str] = {}
+
+
+def _source(kind: type) -> bytes:
+    if kind.__module__ in _file_digests:  # as it was when it was loaded
+        return _file_digests[kind.__module__]
     try:
-        file = Path(inspect.getsourcefile(plugin) or "")
-        if file.name == "__init__.py" or _is_alone(plugin.__module__.rpartition(".")[0]):
-            texts = [path.read_bytes() for path in sorted(file.parent.rglob("*.py"))]
-        elif file.is_file():
-            texts = [file.read_bytes()]
-        else:
-            texts = [inspect.getsource(plugin).encode()]
+        file = Path(inspect.getsourcefile(kind) or "")
     except (TypeError, OSError):
-        return ""
-    return hashlib.blake2b(b"\0".join(texts), digest_size=8).hexdigest()
+        return _code_of(kind)
+    if file.name == "__init__.py" or _is_alone(kind.__module__.rpartition(".")[0]):
+        return b"\0".join(path.read_bytes() for path in sorted(file.parent.rglob("*.py")))
+    return file.read_bytes() if file.is_file() else _code_of(kind)
+
+
+def _code_of(kind: type) -> bytes:
+    """What the methods of a class compute, for classes that were typed in: their bytecode, names and constants."""
+
+    def parts(code: CodeType) -> list[Any]:
+        constants = [parts(item) if isinstance(item, CodeType) else repr(item) for item in code.co_consts]
+        return [code.co_code.hex(), code.co_names, code.co_varnames, constants]
+
+    methods = {name: value for name, value in vars(kind).items() if hasattr(value, "__code__")}
+    return repr({name: parts(method.__code__) for name, method in sorted(methods.items())}).encode()
 
 
 def _is_alone(package: str) -> bool:
     """Whether exactly one installed plugin lives in a package."""
-    registries: tuple[Registry[Any], ...] = (datasets, detectors, generators, metrics)
-    inside = [name for registry in registries for name in registry.modules() if f"{name}.".startswith(f"{package}.")]
+    inside = [name for registry in _REGISTRIES for name in registry.modules() if f"{name}.".startswith(f"{package}.")]
     return bool(package) and len(inside) == 1
+
+
+def _is_same(entry: EntryPoint, identity: str) -> bool:
+    """Whether an entry point names a plugin, perhaps by a package that re-exports it."""
+    module, _, name = identity.partition(":")
+    return entry.attr == name and entry.module.partition(".")[0] == module.partition(".")[0]
+
+
+def _sorted_sets(value: Any) -> Any:
+    """The value with its sets in order, so that equal settings are equal text."""
+    if isinstance(value, set | frozenset):
+        return sorted(map(_sorted_sets, value), key=repr)
+    if isinstance(value, dict):
+        return {key: _sorted_sets(item) for key, item in value.items()}
+    return type(value)(map(_sorted_sets, value)) if type(value) in (list, tuple) else value
 
 
 def _is_from_file(plugin: Any) -> bool:

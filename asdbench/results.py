@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from asdbench.errors import UserError
+from asdbench.folders import remove_abandoned, temporary_folder
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,7 +19,7 @@ if TYPE_CHECKING:
     from asdbench.compare import Comparison
 
 SPEC, SCORES, GENERATED, PROBLEMS = "spec.yaml", "scores.parquet", "generated_clips.csv", "problems.json"
-ENVIRONMENT, ARTEFACTS = "environment.json", "artefacts.json"
+ENVIRONMENT, ARTEFACTS, TRACEBACKS = "environment.json", "artefacts.json", "tracebacks.txt"
 
 
 @dataclass
@@ -100,16 +97,23 @@ def load(folder: str | Path) -> Results:
 
     from asdbench import plugins
 
-    folder = find_run(Path(folder))
+    folder = find_run(Path(folder)).absolute()
     try:
         spec = yaml.safe_load((folder / SPEC).read_text())
         scores = pd.read_parquet(folder / SCORES)
-        generated = pd.read_csv(folder / GENERATED)
+        texts = pd.read_csv(folder / GENERATED, dtype=str, keep_default_na=False)
+        generated = texts.astype({"seed": "int64"})
         problems = json.loads((folder / PROBLEMS).read_text())
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise UserError(f"{folder}: the run cannot be read ({error}); run the benchmark again to restore it") from error
-    plugins.load_files(map(Path, spec["plugins"]))
-    return Results(folder, spec, scores, generated, problems, compare_scores(spec, scores, problems))
+        if not set(spec["metrics"]) <= set(plugins.metrics.names()):
+            plugins.load_files(map(Path, spec["plugins"]))
+        return Results(folder, spec, scores, generated, problems, compare_scores(spec, scores, problems))
+    except UserError as error:
+        raise UserError(f"{folder}: the run cannot be shown: {error}") from error
+    except Exception as error:  # whatever a damaged file leads to
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise UserError(
+            f"{folder}: the run cannot be read ({reason}); run the benchmark again to restore it"
+        ) from error
 
 
 def find_run(folder: Path) -> Path:
@@ -118,7 +122,7 @@ def find_run(folder: Path) -> Path:
     Raises:
         UserError: there is none.
     """
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise UserError(f"{folder}: no such folder, expected one that `asdbench run` wrote")
     if (folder / SPEC).is_file():
         return folder
@@ -128,33 +132,26 @@ def find_run(folder: Path) -> Path:
     return max(runs, key=lambda run: (run / SPEC).stat().st_mtime_ns)
 
 
-def write(results: Results, environment: dict[str, Any], artefacts: dict[str, Any]) -> None:
-    """Write a run's folder; each file is replaced in one step, the spec last, so that a folder with a spec is whole."""
+def write(results: Results, environment: dict[str, Any], artefacts: dict[str, Any], tracebacks: str = "") -> None:
+    """Write a run's folder: all files beside it first, then each into its place, the spec last."""
     from asdbench.report import write_tables
 
     folder = results.folder
     folder.mkdir(parents=True, exist_ok=True)
-    with _replaced(folder / SCORES) as path:
-        results.scores.to_parquet(path, index=False)
-    with _replaced(folder / "metrics.parquet") as path:
-        results.metrics.to_parquet(path, index=False)
-    with _replaced(folder / GENERATED) as path:
-        results.generated.to_csv(path, index=False)
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".tables-") as temporary:
-        for path in write_tables(results.comparison, Path(temporary)):
+    remove_abandoned(folder.parent)
+    with temporary_folder(folder.parent) as new:
+        results.scores.to_parquet(new / SCORES, index=False)
+        results.metrics.to_parquet(new / "metrics.parquet", index=False)
+        results.generated.to_csv(new / GENERATED, index=False)
+        for name, value in ((PROBLEMS, results.problems), (ENVIRONMENT, environment), (ARTEFACTS, artefacts)):
+            (new / name).write_text(json.dumps(value, indent=1, sort_keys=True) + "\n")
+        write_tables(results.comparison, new)
+        if tracebacks:
+            (new / TRACEBACKS).write_text(tracebacks)
+        # From here on, a folder without a spec is not whole, and is not taken for a run.
+        for name in (SPEC, TRACEBACKS):
+            (folder / name).unlink(missing_ok=True)
+        for path in new.iterdir():
             os.replace(path, folder / path.name)
-    for name, value in ((PROBLEMS, results.problems), (ENVIRONMENT, environment), (ARTEFACTS, artefacts)):
-        with _replaced(folder / name) as path:
-            path.write_text(json.dumps(value, indent=1, sort_keys=True) + "\n")
-    with _replaced(folder / SPEC) as path:
-        path.write_text(yaml.safe_dump(results.spec, sort_keys=False, allow_unicode=True))
-
-
-@contextmanager
-def _replaced(path: Path) -> Iterator[Path]:
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        (new / SPEC).write_text(yaml.safe_dump(results.spec, sort_keys=False, allow_unicode=True))
+        os.replace(new / SPEC, folder / SPEC)

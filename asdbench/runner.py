@@ -17,7 +17,7 @@ from asdbench.errors import UserError
 from asdbench.execute.local import Failure, cpu_count, run_units
 from asdbench.plan import Plan, Unit, finished, make_plan, outstanding
 from asdbench.progress import Progress
-from asdbench.results import Results, compare_scores, write
+from asdbench.results import TRACEBACKS, Results, compare_scores, write
 from asdbench.roles import refuse_shared_audio
 from asdbench.spec import LoadedSpec, PluginSpec, load_spec
 from asdbench.store import Store, StoreError, disk_errors, key_of
@@ -72,17 +72,27 @@ def run(
         UserError: spec, data, store or plugins are not usable.
         IncompleteRunError: some units failed; its ``results`` hold the rest.
     """
-    loaded = spec if isinstance(spec, LoadedSpec) else load_spec(spec, tuple(overrides), tuple(map(Path, plugin_files)))
+    if isinstance(spec, LoadedSpec):
+        if any((*overrides, *plugin_files)):
+            raise UserError("overrides and plugin files belong to load_spec where the spec is loaded already")
+        loaded = spec
+        plugins.load_files(loaded.plugin_files)  # another spec may have been loaded in between
+    else:
+        loaded = load_spec(spec, tuple(overrides), tuple(Path(file) for file in plugin_files))
+    if workers is not None and workers < 0:
+        raise UserError(f"workers: found {workers}, expected 0 or more")
+    runs = Path(runs).absolute()
     progress = Progress(quiet)
     progress.say(f"{loaded.spec.name}: planning")
     workers = _choose_workers(loaded, workers)
-    artefacts = store_for(Path(runs), Path(store) if store else None)
+    artefacts = store_for(runs, Path(store) if store else None)
     artefacts.prepare()
-    with disk_errors(Path(runs)):
-        Path(runs).mkdir(parents=True, exist_ok=True)
+    with disk_errors(runs):
+        runs.mkdir(parents=True, exist_ok=True)
     plan = plan_with_progress(loaded, artefacts, progress)
     failures = _carry_out(loaded, plan, artefacts, workers, progress)
-    return _conclude(loaded, plan, artefacts, Path(runs), failures, progress)
+    artefacts.clean()
+    return _conclude(loaded, plan, artefacts, runs, failures, progress)
 
 
 def plan_with_progress(loaded: LoadedSpec, store: Store, progress: Progress) -> Plan:
@@ -137,7 +147,8 @@ def _carry_out(loaded: LoadedSpec, plan: Plan, store: Store, workers: int, progr
         def on_end(unit: Unit, failure: Failure | None) -> None:
             steps.advance(note=unit.label)
             if failure is not None and failure.cause is None:
-                progress.say(f"failed: {unit.label}: {failure.reason}")
+                what = "failed" if failure.applicable else "left out"
+                progress.say(f"{what}: {unit.label}: {failure.reason}")
 
         return run_units(units, store, workers, loaded.plugin_files, on_start, on_end)
 
@@ -156,14 +167,14 @@ def _conclude(
     folder = runs / loaded.spec.name / identity
     results = Results(folder, resolved, scores, generated, problems, compare_scores(resolved, scores, problems))
     keys = {"store": str(store.root), "clips": plan.clips, "scores": [asdict(use) for use in plan.scores]}
+    tracebacks = "\n".join(f"{failure.unit.label}\n{failure.traceback}" for failure in failures if failure.traceback)
     with disk_errors(folder):
-        write(results, _environment(), keys)
-        logs = _write_tracebacks(folder, failures)
-    first = next((failure for failure in failures if failure.cause is None), None)
-    if first is not None:
-        others = sum(failure.cause is None for failure in failures) - 1
+        write(results, _environment(), keys, tracebacks)
+    own = [failure for failure in failures if failure.cause is None and failure.applicable]
+    if own:
+        first, others = own[0], len(own) - 1
         more = f" (and {others} more {'unit' if others == 1 else 'units'})" if others else ""
-        log = f"; tracebacks are in {logs}" if logs else ""
+        log = f"; tracebacks are in {folder / TRACEBACKS}" if tracebacks else ""
         message = f"could not {first.unit.label}: {first.reason}{more}; the other cells are computed{log}"
         raise IncompleteRunError(message, results)
     return results
@@ -234,7 +245,7 @@ def _problems(plan: Plan, failures: list[Failure]) -> list[dict[str, Any]]:
         failure = reasons.get(use.key)
         if failure is None:
             continue
-        doing = f"could not {failure.cause.label}: " if failure.cause else ""
+        doing = f"could not {failure.cause.label}: " if failure.cause and failure.applicable else ""
         found.append(
             {
                 "machine": use.machine,
@@ -245,16 +256,6 @@ def _problems(plan: Plan, failures: list[Failure]) -> list[dict[str, Any]]:
             }
         )
     return found
-
-
-def _write_tracebacks(folder: Path, failures: list[Failure]) -> Path | None:
-    path = folder / "tracebacks.txt"
-    texts = [f"{failure.unit.label}\n{failure.traceback}" for failure in failures if failure.traceback]
-    if not texts:
-        path.unlink(missing_ok=True)
-        return None
-    path.write_text("\n".join(texts))
-    return path
 
 
 def _environment() -> dict[str, Any]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import keyword
+import os
 import re
 from pathlib import Path
 
 from asdbench import plugins
 from asdbench.errors import UserError
+from asdbench.folders import temporary_folder
+from asdbench.store import disk_errors
 
 _DETECTOR = '''"""Detector `{name}`: say here what it does."""
 
@@ -85,21 +88,20 @@ def write_plugin(kind: str, name: str, folder: Path) -> tuple[Path, Path]:
     Raises:
         UserError: the name is no identifier or taken, or a file is in the way; nothing is written then.
     """
-    if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or keyword.iskeyword(name):
+    if not re.fullmatch(r"[a-z][a-z0-9_]{0,59}", name) or keyword.iskeyword(name):
         raise UserError(f"NAME: found '{name}', expected lower-case letters, digits and _ such as my_{kind}")
     registry = plugins.detectors if kind == "detector" else plugins.generators
     if name in registry.names():
         raise UserError(f"NAME: a {kind} named '{name}' exists already; choose another name")
     plugin, test = folder / f"{name}.py", folder / f"test_{name}.py"
     for path in (plugin, test):
-        if path.exists():
+        if os.path.lexists(path):
             raise UserError(f"{path}: the file exists already; remove it or choose another name")
     template = _DETECTOR if kind == "detector" else _GENERATOR
     words = {"name": name, "kind": kind, "title": "".join(part.capitalize() for part in name.split("_"))}
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        plugin.write_text(template.format(**words))
-        test.write_text(_TEST.format(**words))
-    except OSError as error:
-        raise UserError(f"{folder}: cannot be written ({error.strerror})") from None
+    with disk_errors(folder), temporary_folder(folder) as new:
+        (new / plugin.name).write_text(template.format(**words))
+        (new / test.name).write_text(_TEST.format(**words))
+        for path in (plugin, test):
+            os.replace(new / path.name, path)
     return plugin, test

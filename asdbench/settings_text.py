@@ -6,10 +6,11 @@ from collections.abc import Iterable
 from typing import Any, TypeVar
 
 import pydantic
-import yaml
 
 from asdbench.errors import UserError, did_you_mean
 from asdbench.plugins import Plugin
+from asdbench.validation import first_error, shown
+from asdbench.yaml_file import parse_value
 
 P = TypeVar("P", bound=Plugin)
 
@@ -23,10 +24,7 @@ def parse_assignment(text: str) -> tuple[str, Any]:
     field, equals, value = text.partition("=")
     if not equals or not field.strip():
         raise UserError(f"--set {text}: expected NAME=VALUE")
-    try:
-        return field.strip(), yaml.safe_load(value)
-    except yaml.YAMLError:
-        raise UserError(f"--set {text}: {value!r} is not a valid YAML value") from None
+    return field.strip(), parse_value(value, f"--set {text}")
 
 
 def build_plugin(plugin: type[P], assignments: Iterable[str]) -> P:
@@ -42,6 +40,8 @@ def build_plugin(plugin: type[P], assignments: Iterable[str]) -> P:
     try:
         return plugin(**settings)
     except pydantic.ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        name = ".".join(str(step) for step in first["loc"])
-        raise UserError(f"--set {name}={settings.get(name)}: {first['msg']}") from None
+        where, sentence = first_error(error, plugin.setting_names())
+        name = ".".join(map(str, where))
+        raise UserError(f"--set {name}={shown(settings[name]) if name in settings else '…'}: {sentence}") from None
+    except pydantic.errors.PydanticUserError as error:
+        raise UserError(f"{plugin.__name__} cannot be set up: {error.message}") from None

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import importlib
-import re
+import os
+from collections.abc import Iterable
 from pathlib import Path as FilePath
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -13,12 +14,14 @@ from asdbench import plugins
 from asdbench.errors import UserError, did_you_mean
 from asdbench.plugins import Plugin, Registry
 from asdbench.settings_text import parse_assignment
+from asdbench.validation import first_error, shown
 from asdbench.yaml_file import Path, Places, read_yaml
 
 P = TypeVar("P", bound=Plugin)
 
-Name = Annotated[str, pydantic.Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-]*$", max_length=80)]
-"""Names become file names and table headings: letters, digits, ``_ . -``."""
+Name = Annotated[str, pydantic.Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_\-]*$", max_length=80)]
+"""Names become file names, table headings and parts of ``--set``: letters, digits, ``_`` and ``-``."""
+Seed = Annotated[int, pydantic.Field(ge=0, lt=2**63)]
 
 
 class _Model(pydantic.BaseModel):
@@ -96,11 +99,11 @@ class Spec(_Model):
     plugins: list[str] = []
     dataset: PluginSpec
     machines: list[str] | None = pydantic.Field(None, min_length=1)
-    seeds: list[int] = pydantic.Field([0, 1, 2], min_length=1)
+    seeds: list[Seed] = pydantic.Field([0, 1, 2], min_length=1)
     holdout: Holdout = Holdout()
     detectors: dict[Name, PluginSpec] = pydantic.Field(min_length=1)
     generators: dict[Name, PluginSpec] = {}
-    generated_clips: int | None = pydantic.Field(None, ge=1)
+    generated_clips: int | None = pydantic.Field(None, ge=1, le=1_000_000)
     test_sets: dict[Name, TestSet] = pydantic.Field(
         {"original": TestSet(anomaly="real"), "generated": TestSet(anomaly="generated")}, min_length=1
     )
@@ -124,6 +127,9 @@ class Spec(_Model):
         return values
 
 
+_NESTED: dict[str, type[_Model]] = {"holdout": Holdout, "statistics": Statistics, "test_sets": TestSet}
+
+
 class LoadedSpec:
     """A valid spec together with its plugins.
 
@@ -140,7 +146,10 @@ class LoadedSpec:
         self.spec = self._validate(data)
         self.plugin_files = [(folder / name).resolve() for name in self.spec.plugins]
         self.plugin_files += [path.resolve() for path in plugin_files if path.resolve() not in self.plugin_files]
-        plugins.load_files(self.plugin_files)
+        try:
+            plugins.load_files(self.plugin_files)
+        except UserError as error:
+            raise UserError(f"{self._where(('plugins',))}: {error}") from None
         self.dataset = self._build(plugins.datasets, self.spec.dataset, ("dataset",))
         self.detectors = {
             name: self._build(plugins.detectors, entry, ("detectors", name))
@@ -188,36 +197,22 @@ class LoadedSpec:
 
     def _build(self, registry: Registry[type[P]], entry: PluginSpec, at: Path) -> P:
         plugin: type[P] = self._lookup(registry, entry.use, (*at, "use"))
+        for name, value in entry.settings.items():
+            if isinstance(value, bool) and plugin.is_number(name):
+                raise UserError(f"{self._where((*at, name))}: found {value}, expected a number")
         try:
             return plugin(**entry.settings)
         except pydantic.ValidationError as error:
             raise UserError(self._sentence(error, at, plugin.setting_names())) from None
         except UserError as error:
             raise UserError(f"{self._where(at)}: {error}") from None
+        except pydantic.errors.PydanticUserError as error:
+            raise UserError(f"{self._where(at)}: '{entry.use}' cannot be set up: {error.message}") from None
 
-    def _sentence(self, error: pydantic.ValidationError, at: Path, known: list[str]) -> str:
-        """The most telling of pydantic's errors with its place: a misspelt word comes before what it left out."""
-        unknown = ("extra_forbidden", "unexpected_keyword_argument")
-        first = min(error.errors(include_url=False), key=lambda item: item["type"] not in unknown)
-        steps: Path = tuple(step for step in first["loc"] if step not in ("function-plain", "[key]"))
-        where, kind = (*at, *steps), first["type"]
-        if kind in unknown:
-            word = str(steps[-1])
-            if len(steps) > 1:  # inside a nested model: its own fields are the ones to suggest
-                model = Spec.model_fields[str(steps[0])].annotation if not at else None
-                known = list(model.model_fields) if isinstance(model, type) and issubclass(model, _Model) else []
-                known = list(TestSet.model_fields) if steps[0] == "test_sets" else known
-            sentence = f"there is no setting '{word}'{did_you_mean(word, known)}"
-        elif kind in ("missing", "missing_argument"):
-            sentence = "this setting is required"
-        else:
-            expected = re.sub(r"^(Input should be|Value error,) ?", "", first["msg"])
-            expected = expected if first["msg"].startswith("Value error") else f"expected {expected}"
-            found = first["input"]
-            sentence = f"found {_shown(found)}, {expected}" if not isinstance(found, dict | list) else f"{expected}"
-        others = error.error_count() - 1
-        more = f" (and {others} more {'field is' if others == 1 else 'fields are'} wrong)" if others else ""
-        return f"{self._where(where)}: {sentence}{more}"
+    def _sentence(self, error: pydantic.ValidationError, at: Path, known: Iterable[str]) -> str:
+        nested = {name: list(model.model_fields) for name, model in _NESTED.items()} if not at else {}
+        where, sentence = first_error(error, known, nested)
+        return f"{self._where((*at, *where))}: {sentence}"
 
     def _where(self, at: Path) -> str:
         field = ".".join(str(step) for step in at)
@@ -259,7 +254,7 @@ def load_spec(
 def find_spec(source: str) -> FilePath:
     """Return the file of a spec: a path, or the name of one that ships with asdbench."""
     path = FilePath(source)
-    if path.exists():
+    if os.path.exists(path) and not path.is_dir():
         return path
     shipped = shipped_specs()
     if source in shipped:
@@ -284,12 +279,14 @@ def _read_extended(path: FilePath, below: tuple[FilePath, ...]) -> tuple[dict[st
         return data, places
     parent_name, place = data.pop("extends"), places[("extends",)]
     if not isinstance(parent_name, str):
-        raise UserError(f"{place}: extends: expected the name of one spec, found {_shown(parent_name)}")
-    beside = path.parent / parent_name
-    try:
-        parent_path = beside if beside.exists() else find_spec(parent_name)
-    except UserError as error:
-        raise UserError(f"{place}: extends: {error}") from None
+        raise UserError(f"{place}: extends: expected the name of one spec, found {shown(parent_name)}")
+    beside, shipped = path.parent / parent_name, shipped_specs()
+    if not os.path.isfile(beside) and parent_name not in shipped:
+        raise UserError(
+            f"{place}: extends: there is no file {beside} and no built-in benchmark '{parent_name}'"
+            f"{did_you_mean(parent_name, shipped)}"
+        )
+    parent_path = beside if os.path.isfile(beside) else shipped[parent_name]
     parent, parent_places = _read_extended(parent_path, (*below, path.resolve()))
     _anchor_plugins(data, path)
     return _merge(parent, data, parent_places, places, ())
@@ -328,24 +325,29 @@ def _merge(
 def _apply_override(data: dict[str, Any], places: Places, override: str) -> None:
     field, value = parse_assignment(override)
     at = tuple(field.split("."))
+    if at[0] == "extends":
+        raise UserError(f"--set {override}: extends belongs into a file")
+    place = f"--set {override}"
     target = data
-    for step in at[:-1]:
+    for length, step in enumerate(at[:-1], 1):
+        if step not in target:
+            places[at[:length]] = place
         below = target.setdefault(step, {})
         if not isinstance(below, dict):
-            raise UserError(f"--set {override}: '{step}' is not a mapping, it has no fields to set")
+            raise UserError(f"{place}: '{step}' is not a mapping, it has no fields to set")
         target = below
+    if at[-1] == "use" and target.get("use", value) != value:
+        target.clear()  # another plugin has other settings
+    if value is None and len(at) > 1:
+        target.pop(at[-1], None)
+        return
     target[at[-1]] = value
     for path in [path for path in places if path[: len(at)] == at]:
         del places[path]
-    places[at] = f"--set {override}"
+    places[at] = place
 
 
 def _copy(value: Any) -> Any:
     if isinstance(value, dict):
         return {str(key): _copy(item) for key, item in value.items()}
     return [_copy(item) for item in value] if isinstance(value, list | tuple) else value
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."

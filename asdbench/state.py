@@ -12,11 +12,15 @@ _ARRAY, _ESTIMATOR, _TUPLE = "__array__", "__estimator__", "__tuple__"
 _TRUSTED = ("sklearn.", "numpy.", "scipy.", "builtins.")
 
 
+class StateError(TypeError):
+    """A state holds something that cannot be saved."""
+
+
 def save_state(state: dict[str, Any], folder: Path) -> None:
     """Write a state: nested dicts, lists and tuples of arrays, tensors, scikit-learn estimators and JSON values.
 
     Raises:
-        TypeError: the state holds something else; the message names the attribute and its type.
+        StateError: the state holds something else; the message names the attribute and its type.
     """
     from safetensors.numpy import save
 
@@ -40,7 +44,7 @@ def load_state(folder: Path) -> dict[str, Any]:
 def _pack(value: Any, at: str, arrays: dict[str, np.ndarray], folder: Path) -> Any:
     if isinstance(value, dict):
         if not all(isinstance(key, str) for key in value):
-            raise TypeError(f"{at}: dicts in a detector's state need words as keys")
+            raise StateError(f"{at}: dicts in a detector's state need words as keys")
         return {key: _pack(item, f"{at}.{key}" if at else key, arrays, folder) for key, item in value.items()}
     if isinstance(value, list | tuple):
         items = [_pack(item, f"{at}.{index}", arrays, folder) for index, item in enumerate(value)]
@@ -51,12 +55,14 @@ def _pack(value: Any, at: str, arrays: dict[str, np.ndarray], folder: Path) -> A
         return value.item()
     if type(value).__module__ == "torch" and hasattr(value, "detach"):
         value = value.detach().cpu().numpy()
-    if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
-        arrays[at] = np.ascontiguousarray(value)
-        return {_ARRAY: at}
+    if isinstance(value, np.ndarray) and value.dtype.kind in "biuf" and value.dtype.itemsize <= 8:
+        name = str(len(arrays))
+        # In the machine's byte order, which is what safetensors reads back; the shape may be ().
+        arrays[name] = np.array(value, dtype=value.dtype.newbyteorder("="), order="C")
+        return {_ARRAY: name}
     if hasattr(value, "get_params") and type(value).__module__.startswith("sklearn."):
         return {_ESTIMATOR: _save_estimator(value, at, folder)}
-    raise TypeError(
+    raise StateError(
         f"{at}: a {type(value).__name__} cannot be saved; override get_state and set_state to give arrays instead"
     )
 
@@ -78,11 +84,11 @@ def _unpack(value: Any, arrays: dict[str, np.ndarray], folder: Path) -> Any:
 def _save_estimator(estimator: Any, at: str, folder: Path) -> str:
     import skops.io
 
-    name = f"{at}.skops"
+    name = f"{sum(1 for _ in folder.glob('*.skops'))}.skops"
     skops.io.dump(estimator, folder / name)
     strange = [kind for kind in skops.io.get_untrusted_types(file=folder / name) if not kind.startswith(_TRUSTED)]
     if strange:
-        raise TypeError(f"{at}: the estimator holds a {strange[0]}, which cannot be saved safely")
+        raise StateError(f"{at}: the estimator holds a {strange[0]}, which cannot be saved safely")
     return name
 
 

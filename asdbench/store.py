@@ -10,28 +10,30 @@ import errno
 import hashlib
 import json
 import os
-import secrets
-import shutil
-import socket
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Container, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from asdbench import audio
 from asdbench.errors import UserError
+from asdbench.folders import remove_abandoned, temporary_folder
 
 FORMAT = 1
 """Part of every key; to be raised when artefacts of before cannot be used any more."""
 
 _MANIFEST = "artefact.json"
+_TABLE = "audio_1"  # another number when `asdbench.audio.inspect` finds other things
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 _DISK_ERRORS = {
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "the disk quota is used up",
     errno.EROFS: "the file system is read-only",
     errno.EACCES: "permission is denied",
     errno.EPERM: "permission is denied",
+    errno.ENAMETOOLONG: "the name is too long",
+    errno.EISDIR: "a folder of that name is in the way",
     errno.ENOENT: "a folder of the path cannot be made",
     errno.ENOTDIR: "a part of the path is a file, not a folder",
     errno.EEXIST: "a file of that name is in the way",
@@ -49,14 +51,19 @@ def key_of(**parts: Any) -> str:
 
 
 @contextmanager
-def disk_errors(path: Path) -> Iterator[None]:
-    """Turn what a disk can refuse into one sentence that names the folder."""
+def disk_errors(path: Path, only: Container[int | None] = _DISK_ERRORS) -> Iterator[None]:
+    """Turn what a disk can refuse into one sentence that names the folder.
+
+    Args:
+        path: what is being written.
+        only: error numbers that are taken for the disk's.
+    """
     try:
         yield
     except OSError as error:
-        if error.errno not in _DISK_ERRORS:
+        if error.errno not in only:
             raise
-        raise StoreError(f"cannot write to {path}: {_DISK_ERRORS[error.errno]}") from error
+        raise StoreError(f"cannot write to {path}: {_DISK_ERRORS[error.errno or 0]}") from error
 
 
 class Store:
@@ -79,7 +86,7 @@ class Store:
         try:
             manifest = json.loads((folder / _MANIFEST).read_text())
             return all((folder / name).stat().st_size == size for name, size in manifest["files"].items())
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return False
 
     def prepare(self) -> None:
@@ -89,14 +96,14 @@ class Store:
             StoreError: the folder cannot be made or written.
         """
         with disk_errors(self.root):
-            for name in ("artefacts", "tmp"):
-                (self.root / name).mkdir(parents=True, exist_ok=True)
-            probe = self._temporary_folder()
-            probe.mkdir()
-            probe.rmdir()
-        for folder in (self.root / "tmp").iterdir():
-            if not _owner_is_alive(folder.name):
-                shutil.rmtree(folder, ignore_errors=True)
+            (self.root / "artefacts").mkdir(parents=True, exist_ok=True)
+            with temporary_folder(self.root / "tmp"):
+                pass
+            self.clean()
+
+    def clean(self) -> None:
+        """Remove what killed processes left half done."""
+        remove_abandoned(self.root / "tmp")
 
     @contextmanager
     def publish(self, key: str, description: dict[str, Any]) -> Iterator[Path]:
@@ -107,11 +114,13 @@ class Store:
         Args:
             description: what the artefact is, stored with it as JSON for people who look into the store.
         """
-        final, folder = self.path(key), self._temporary_folder()
-        with disk_errors(self.root):
-            folder.mkdir(parents=True)
-        try:
-            yield folder
+        final = self.path(key)
+        with ExitStack() as stack:
+            with disk_errors(self.root):
+                folder = stack.enter_context(temporary_folder(self.root / "tmp")) / "artefact"
+                folder.mkdir()
+            with disk_errors(self.root, only=_FULL):  # other errors in the block may be anybody's
+                yield folder
             with disk_errors(self.root):
                 files = {
                     path.relative_to(folder).as_posix(): path.stat().st_size
@@ -122,35 +131,20 @@ class Store:
                 (folder / _MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True))
                 final.parent.mkdir(parents=True, exist_ok=True)
                 self._move(folder, final, key)
-        except OSError as error:
-            # In the block anything may have failed; only a full disk is surely the store's.
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-                raise
-            raise StoreError(f"cannot write to {self.root}: {_DISK_ERRORS[error.errno]}") from error
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-
-    def _temporary_folder(self) -> Path:
-        """A new path; the name says which process on which host owns it."""
-        return self.root / "tmp" / f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(6)}"
 
     def _move(self, folder: Path, final: Path, key: str) -> None:
-        for _ in range(3):
+        for attempt in range(3):
             try:
                 os.rename(folder, final)
                 return
             except OSError as error:
                 if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                     raise
-                if self.has(key):
-                    return  # another process was first; its artefact is as good
-                # A damaged artefact is in the way: set it aside in one step, then try again.
-                aside = folder.with_name(folder.name + f"-damaged-{secrets.token_hex(4)}")
-                try:
-                    os.rename(final, aside)
-                except FileNotFoundError:
-                    continue
-                shutil.rmtree(aside, ignore_errors=True)
+            if self.has(key):
+                return  # another process was first; its artefact is as good
+            # A damaged artefact is in the way: set it aside in one step, then try again.
+            with suppress(FileNotFoundError):
+                os.rename(final, folder.with_name(f"damaged-{attempt}"))
         raise StoreError(f"cannot publish {final}: it is being written and removed by other processes")
 
     def inspect_files(
@@ -165,9 +159,9 @@ class Store:
         """
         from concurrent.futures import ThreadPoolExecutor
 
-        stats = [_stat(path) for path in paths]
+        stats = [file_stat(path) for path in paths]
         with self._index() as index:
-            known = {row[0]: row[1:] for row in index.execute("SELECT path, size, mtime, ctime, info FROM audio")}
+            known = {row[0]: row[1:] for row in index.execute(f"SELECT path, size, mtime, ctime, info FROM {_TABLE}")}
         infos: dict[int, audio.AudioInfo] = {}
         for position, (path, stat) in enumerate(zip(paths, stats, strict=True)):
             row = known.get(path)
@@ -184,11 +178,11 @@ class Store:
                     progress(1)
         with self._index() as index:
             index.executemany(
-                "INSERT OR REPLACE INTO audio VALUES (?, ?, ?, ?, ?)",
+                f"INSERT OR REPLACE INTO {_TABLE} VALUES (?, ?, ?, ?, ?)",
                 [
                     (paths[position], *stats[position], json.dumps(vars(infos[position])))
                     for position in fresh
-                    if stats[position] != _ABSENT
+                    if infos[position].content_hash  # what could not be read may be readable next time
                 ],
             )
         return [infos[position] for position in range(len(paths))]
@@ -200,7 +194,7 @@ class Store:
         try:
             with closing(sqlite3.connect(path, timeout=60)) as index, index:
                 index.execute(
-                    "CREATE TABLE IF NOT EXISTS audio"
+                    f"CREATE TABLE IF NOT EXISTS {_TABLE}"
                     " (path TEXT PRIMARY KEY, size INTEGER, mtime INTEGER, ctime INTEGER, info TEXT)"
                 )
                 yield index
@@ -208,34 +202,15 @@ class Store:
             raise StoreError(f"{path} cannot be used ({error}); a damaged one can be deleted") from error
 
 
-_ABSENT = (0, 0, 0)
-
-
 def _info(text: str) -> audio.AudioInfo:
     values = json.loads(text)
     return audio.AudioInfo(**values | {"silent_channels": tuple(values["silent_channels"])})
 
 
-def _stat(path: str) -> tuple[int, int, int]:
+def file_stat(path: str) -> tuple[int, int, int]:
+    """Size, modification time and change time of a file (times in ns); zeros where it cannot be asked."""
     try:
         stat = os.stat(path)
     except OSError:
-        return _ABSENT
+        return (0, 0, 0)
     return (stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
-
-
-def _owner_is_alive(name: str) -> bool:
-    """Whether the process that made a temporary folder may still be writing it; other hosts' folders are left alone."""
-    parts = name.split("-damaged-")[0].rsplit("-", 2)
-    if len(parts) != 3 or not parts[1].isdigit():
-        return False
-    host, pid = parts[0], int(parts[1])
-    if host != socket.gethostname():
-        return True
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True

@@ -16,10 +16,10 @@ import numpy.typing as npt
 
 from asdbench import audio
 from asdbench.clips import LABELS, ClipSet
-from asdbench.execute.stages import PluginError, checked_scores, json_values
+from asdbench.execute.stages import PluginError, checked_scores, checked_waveform, json_values
 from asdbench.plugins import Dataset, Detector, GeneratedClip, Generator, Plugin, Request
 from asdbench.seeding import derive_rng
-from asdbench.state import load_state, save_state
+from asdbench.state import StateError, load_state, save_state
 
 Check = tuple[str, Callable[[], None]]
 """What is checked, in words, and the check; it raises AssertionError."""
@@ -108,7 +108,7 @@ def detector_checks(detector: type[Detector], settings: dict[str, Any]) -> Itera
             state_folder.mkdir()
             try:
                 save_state(fitted().get_state(), state_folder)
-            except TypeError as error:
+            except StateError as error:
                 raise AssertionError(str(error)) from None
             instance = detector(**settings)
             instance.seed = 7
@@ -153,10 +153,8 @@ def generator_checks(generator: type[Generator], settings: dict[str, Any]) -> It
         def aligned() -> None:
             made["all"] = make(wanted)
             assert len(made["all"]) == len(wanted), f"{len(made['all'])} clips made, {len(wanted)} asked for"
-            for clip in made["all"]:
-                waveform = np.asarray(clip.waveform)
-                assert waveform.ndim == 1, f"a waveform has the shape {waveform.shape}"
-                assert np.isfinite(waveform).all(), "a waveform holds NaN or infinite samples"
+            for index, clip in enumerate(made["all"]):
+                checked_waveform(clip, index, 16000)
 
         def explained() -> None:
             for clip in made["all"]:

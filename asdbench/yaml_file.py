@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -13,6 +15,10 @@ Path = tuple[str | int, ...]
 """Where a value stands: ``("detectors", "ae", "score")``."""
 Places = dict[Path, str]
 """Which "file:line" each value came from."""
+
+_TAG = "tag:yaml.org,2002:"
+_FLOAT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")
+_SCALARS = {f"{_TAG}{name}" for name in ("str", "int", "float", "bool", "null")}
 
 MAX_BYTES = 1_000_000
 MAX_NODES = 50_000
@@ -29,56 +35,89 @@ def read_yaml(path: FilePath) -> tuple[dict[str, Any], Places]:
         UserError: no such file, no valid YAML, tags that would build objects, a key given twice, too large.
     """
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise UserError(f"{path}: {path.stat().st_size} bytes, expected at most {MAX_BYTES} for a spec")
-        text = path.read_text(encoding="utf-8")
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+        if len(content) > MAX_BYTES:
+            raise UserError(f"{path}: the file is too large for a spec, expected at most {MAX_BYTES} bytes")
+        text = content.decode("utf-8")
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: expected UTF-8 text, found byte {error.object[error.start]:#04x}") from None
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
-    try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.YAMLError as error:
-        raise UserError(_yaml_sentence(path, error)) from None
-    except RecursionError:
-        raise UserError(f"{path}: values are nested too deeply") from None
+    root = _compose(text, str(path))
     if root is None:
         raise UserError(f"{path}: the file is empty, expected a benchmark spec")
     if not isinstance(root, yaml.MappingNode):
         raise UserError(f"{path}:{_line(root)}: expected a mapping (`name: …`) at the top, found {_kind(root)}")
-    _refuse_explosions(path, root)
     places: Places = {}
-    constructor = yaml.SafeLoader("")
-    value = _build(path, root, constructor, (), places)
+    value = _build(str(path), root, (), places)
     assert isinstance(value, dict)
     return value, places
 
 
-def _build(path: FilePath, node: yaml.Node, constructor: yaml.SafeLoader, at: Path, places: Places) -> Any:
-    places[at] = f"{path}:{_line(node)}"
-    if isinstance(node, yaml.MappingNode) and node.tag == "tag:yaml.org,2002:map":
+def parse_value(text: str, where: str) -> Any:
+    """Read one YAML value, as safely as a file.
+
+    Args:
+        text: such as ``[1, 2]``.
+        where: how messages call its place.
+
+    Raises:
+        UserError: it is no YAML value, or one that a spec cannot hold.
+    """
+    root = _compose(text, where)
+    return None if root is None else _build(where, root, (), {})
+
+
+def _compose(text: str, where: str) -> yaml.Node | None:
+    """Parse a text into nodes and refuse what would explode; builds nothing."""
+    try:
+        root: yaml.Node | None = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.YAMLError as error:
+        raise UserError(_yaml_sentence(where, error)) from None
+    except RecursionError:
+        raise UserError(f"{where}: values are nested too deeply") from None
+    if root is not None:
+        _refuse_explosions(where, root)
+    return root
+
+
+def _build(where: str, node: yaml.Node, at: Path, places: Places) -> Any:
+    places[at] = f"{where}:{_line(node)}"
+    if isinstance(node, yaml.MappingNode) and node.tag == f"{_TAG}map":
         mapping: dict[str, Any] = {}
         for key_node, value_node in node.value:
             if not isinstance(key_node, yaml.ScalarNode):
-                raise UserError(f"{path}:{_line(key_node)}: expected a plain word as key, found {_kind(key_node)}")
+                raise UserError(f"{where}:{_line(key_node)}: expected a plain word as key, found {_kind(key_node)}")
             key = key_node.value
             if key == "<<":
-                raise UserError(f"{path}:{_line(key_node)}: merge keys (<<) are not supported, use `extends:`")
+                raise UserError(f"{where}:{_line(key_node)}: merge keys (<<) are not supported, use `extends:`")
             if key in mapping:
-                raise UserError(f"{path}:{_line(key_node)}: the key '{key}' is given twice")
-            mapping[key] = _build(path, value_node, constructor, (*at, key), places)
+                raise UserError(f"{where}:{_line(key_node)}: the key '{key}' is given twice")
+            mapping[key] = _build(where, value_node, (*at, key), places)
         return mapping
-    if isinstance(node, yaml.SequenceNode) and node.tag == "tag:yaml.org,2002:seq":
-        return [_build(path, item, constructor, (*at, index), places) for index, item in enumerate(node.value)]
+    if isinstance(node, yaml.SequenceNode) and node.tag == f"{_TAG}seq":
+        return [_build(where, item, (*at, index), places) for index, item in enumerate(node.value)]
+    if not isinstance(node, yaml.ScalarNode) or node.tag not in _SCALARS:
+        tag = node.tag.removeprefix(_TAG)
+        raise UserError(f"{where}:{_line(node)}: the tag '{tag}' is not allowed, a spec holds plain values only")
+    if node.style is None and node.tag == f"{_TAG}str" and _FLOAT.fullmatch(node.value):
+        return float(node.value)  # 1e-3 is a number, as in YAML 1.2
     try:
-        return constructor.construct_object(node, deep=True)
-    except (yaml.YAMLError, ValueError) as error:
-        raise UserError(_yaml_sentence(path, error, _line(node))) from None
+        value = yaml.SafeLoader("").construct_object(node)
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError
+        return value
+    except (yaml.YAMLError, ValueError, KeyError, IndexError, OverflowError):
+        kind = node.tag.removeprefix(_TAG)
+        raise UserError(
+            f"{where}:{_line(node)}: found '{node.value}', expected a finite value of type {kind}"
+        ) from None
 
 
-def _refuse_explosions(path: FilePath, root: yaml.Node) -> None:
+def _refuse_explosions(path: str, root: yaml.Node) -> None:
     sizes: dict[int, int] = {}
     open_nodes: set[int] = set()
 
@@ -108,14 +147,9 @@ def _kind(node: yaml.Node) -> str:
     return kinds.get(type(node), f"'{str(node.value)[:40]}'")
 
 
-def _yaml_sentence(path: FilePath, error: Exception, line: int | None = None) -> str:
-    if isinstance(error, yaml.constructor.ConstructorError) and "could not determine a constructor" in str(
-        error.problem
-    ):
-        tag = str(error.problem).rpartition("'")[0].rpartition("'")[2]
-        return f"{path}:{line}: the tag '{tag}' is not allowed, a spec holds plain values only"
+def _yaml_sentence(where: str, error: yaml.YAMLError) -> str:
     if isinstance(error, yaml.MarkedYAMLError):
         mark = error.problem_mark or error.context_mark
-        line = mark.line + 1 if mark is not None else line
-        return f"{path}:{line}: not valid YAML: {error.problem or error.context}"
-    return f"{path}{f':{line}' if line else ''}: not valid YAML: {error}"
+        line = f":{mark.line + 1}" if mark is not None else ""
+        return f"{where}{line}: not valid YAML: {error.problem or error.context}"
+    return f"{where}: not valid YAML: {' '.join(str(error).split())}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, ClassVar
 
-from asdbench import GeneratedClip, Generator, Request, UserError
+from asdbench import GeneratedClip, Generator, NotApplicableError, Request, UserError
 
 if TYPE_CHECKING:
     from .matching import Pool
@@ -35,6 +35,7 @@ class _Holdout(Generator):
         """Yield one clip of the pool for each row; see the class.
 
         Raises:
+            NotApplicableError: the pool has none.
             UserError: the pool has fewer clips of a machine than rows ask for.
         """
         from .matching import Pool
@@ -60,10 +61,14 @@ class _Holdout(Generator):
         needed = rows.iloc[places]["machine"].value_counts()
         kept = pool.clips.frame["machine"].value_counts()
         for machine, count in sorted(needed.items()):
-            if (found := kept.get(machine, 0)) < count:
+            found = kept.get(machine, 0)
+            hint = f"'holdout: {{{condition}: …}}' in the spec sets how many are kept for generators"
+            if not found:
+                raise NotApplicableError(f"no {condition} clip of machine '{machine}' is kept for generators; {hint}")
+            if found < count:
                 raise UserError(
-                    f"{self.name or type(self).__name__} needs {count} {condition} clips of machine '{machine}', the "
-                    f"pool has {found}; 'holdout: {{{condition}: …}}' in the spec sets how many are kept for generators"
+                    f"{count} {condition} clips of machine '{machine}' are needed, "
+                    f"but {found} kept for generators; {hint}"
                 )
         # Sorted by name and shuffled: neither the order of the request nor that of the pool matters.
         by_name = sorted(places, key=lambda place: rows["clip_id"].iloc[place])

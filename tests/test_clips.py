@@ -246,3 +246,26 @@ def test_no_clips_can_be_saved(tmp_path: Path) -> None:
     assert len(loaded) == 0
     assert list(loaded.frame.columns) == list(COLUMNS)
     assert loaded.sample_rate is None
+
+
+def test_without_labels_the_table_tells_no_label_and_the_audio_stays(clips: ClipSet) -> None:
+    blank = clips.without_labels()
+    values = set(blank.frame.astype(str).to_numpy().ravel())
+    labels = {
+        "normal",
+        "anomaly",
+        "source",
+        "train",
+        "test",
+        "real",
+        *clips.frame["content_hash"],
+        *clips.frame["path"],
+    }
+    assert not values & (labels | set(clips.frame["clip_id"]))
+    assert (blank.frame["machine"] == clips.frame["machine"]).all()
+    order = [2, 0]
+    for found, expected in zip(blank.select(order).waveforms(), clips.select(order).waveforms(), strict=True):
+        assert np.array_equal(found, expected)
+    joined = ClipSet.concat([blank.select([1]), clips.select([3])])
+    assert np.array_equal(joined.waveform(0), clips.waveform(1))
+    assert joined.file(0) == clips.file(1)

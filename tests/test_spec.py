@@ -86,10 +86,22 @@ def with_line(line: str) -> str:
     ("text", "words"),
     [
         (with_line("sedes: [0]"), [":7: sedes:", "did you mean 'seeds'"]),
-        (with_line("seeds: [0, one]"), [":7: seeds.1:", "'one'", "integer"]),
+        (with_line("seeds: [0, one]"), [":7: seeds.1:", "'one'", "whole number"]),
         (with_line("seeds: 3"), [":7: seeds:", "found 3", "list"]),
         (with_line("seeds: []"), [":7: seeds:", "at least 1"]),
         (with_line("seeds: [1, 1]"), [":7: seeds:", "1 is given twice"]),
+        (with_line("seeds: [-1]"), [":7: seeds.0:", "-1", "greater than or equal to 0"]),
+        (with_line("seeds: [9223372036854775808]"), [":7: seeds.0:", "9223372036854775808", "less than"]),
+        (with_line("holdout: {train: .inf}"), [":7:", "'.inf'", "finite"]),
+        (with_line("generated_clips: 99999999999"), [":7: generated_clips:", "less than or equal to 1000000"]),
+        (MINIMAL.replace("score: mahalanobis", "epochs: true"), [":4: detectors.ae.epochs:", "True", "a number"]),
+        (MINIMAL.replace("{use: simulated}", "{use: simulated, channel: -1}"), [":2: dataset.channel:", "-1", "index"]),
+        (
+            MINIMAL.replace("{use: simulated}", "{use: simulated, channel: men}"),
+            ["dataset.channel:", "'men'", "'mean'"],
+        ),
+        (MINIMAL.replace("  ae:", "  a.e:"), ["detectors.a.e", "'a.e'", "letters, digits"]),
+        (MINIMAL.replace("{use: dcase_ae, score: mahalanobis}", "dcase_ae"), [":4: detectors.ae:", "{use: NAME}"]),
         (with_line("machines: [fan, fan]"), ["given twice"]),
         (with_line("holdout: {nomal: 0.5}"), [":7: holdout.nomal:", "did you mean 'normal'"]),
         (with_line("holdout: {normal: 1.5}"), [":7: holdout.normal:", "1.5", "whole number"]),
@@ -104,7 +116,7 @@ def with_line(line: str) -> str:
         (MINIMAL.replace("use: effects", "use: efects"), [":6: generators.effects.use:", "did you mean 'effects'"]),
         (MINIMAL.replace("score:", "scor:"), [":4: detectors.ae.scor:", "did you mean 'score'"]),
         (MINIMAL.replace("mahalanobis", "manhattan"), [":4: detectors.ae.score:", "'manhattan'", "'mahalanobis'"]),
-        (MINIMAL.replace("score: mahalanobis", "epochs: many"), [":4: detectors.ae.epochs:", "'many'", "integer"]),
+        (MINIMAL.replace("score: mahalanobis", "epochs: many"), [":4: detectors.ae.epochs:", "'many'", "whole number"]),
         (MINIMAL.replace("{use: simulated}", "simulated"), [":2: dataset:", "found 'simulated'"]),
         (MINIMAL.replace("name: minimal\n", ""), ["name: this setting is required"]),
         (MINIMAL.replace("name: minimal", "name: ../up"), [":1: name:", "'../up'"]),
@@ -114,7 +126,7 @@ def with_line(line: str) -> str:
             ["no generator"],
         ),
         (with_line("plugins: [nowhere.py]"), ["nowhere.py", "does not exist"]),
-        ("extends: nowhere.yaml\nname: x", [":1: extends:", "nowhere.yaml", "no such file"]),
+        ("extends: nowhere.yaml\nname: x", [":1: extends:", "nowhere.yaml", "there is no file"]),
         ("extends: mimii_gn\nname: x", [":1: extends:", "did you mean 'mimii_gen'"]),
         ("extends: [a]\nname: x", [":1: extends:", "expected the name of one spec"]),
         ("extends: spec.yaml\nname: x", ["extends itself"]),
@@ -135,14 +147,25 @@ def test_an_error_in_an_inherited_value_names_the_file_that_holds_it(write_spec)
         load_spec(write_spec("extends: base.yaml\nname: child\n"))
 
 
+@pytest.mark.parametrize("kept", [True, False])
+def test_an_override_of_the_plugin_or_with_null_drops_settings(write_spec, kept):
+    override = "detectors.ae.use=dcase_ae" if kept else "detectors.ae.use=logmel_knn"
+    loaded = load_spec(write_spec(MINIMAL), [override, "generators.effects=null"])
+    assert ("score" in loaded.detectors["ae"].settings()) is kept
+    assert loaded.generators == {}
+
+
 @pytest.mark.parametrize(
     ("override", "words"),
     [
         ("seeds", "expected NAME=VALUE"),
-        ("seeds=[1", "not a valid YAML value"),
+        ("seeds=[1", "--set seeds=[1:1: not valid YAML"),
+        ("seeds=2026-13-45", "timestamp"),
         ("name.first=x", "not a mapping"),
         ("detectors.ae.epochs=x", "--set detectors.ae.epochs=x: detectors.ae.epochs: found 'x'"),
         ("sedes=[1]", "did you mean 'seeds'"),
+        ("foo.bar=1", "--set foo.bar=1: foo: there is no setting 'foo'"),
+        ("extends=x", "extends belongs into a file"),
     ],
 )
 def test_wrong_overrides_are_refused(write_spec, override, words):

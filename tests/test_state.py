@@ -38,6 +38,29 @@ def test_arrays_numbers_and_nesting(tmp_path):
     assert isinstance(found["nested_"]["pair"], tuple)
 
 
+def test_shapes_byte_orders_and_awkward_names_survive(tmp_path):
+    state = {
+        "zero_d_": np.array(2.5),
+        "big_endian_": np.arange(3, dtype=">f4"),
+        "half_": np.ones(2, dtype=np.float16),
+        "a": {"b_": np.zeros(1)},
+        "a.b_": np.ones(1),
+        "by_section_": {"fan/01": NearestNeighbors().fit(np.eye(6)), "fan/02": NearestNeighbors().fit(2 * np.eye(6))},
+        "odd_": [float("inf"), float("nan")],
+    }
+    found = round_trip(state, tmp_path)
+    assert found["zero_d_"].shape == ()
+    assert found["big_endian_"].tolist() == [0, 1, 2]
+    assert found["half_"].dtype == np.float16
+    assert (found["a"]["b_"], found["a.b_"]) == (0, 1)
+    near = [found["by_section_"][name].kneighbors(np.zeros((1, 6)))[0].min() for name in ("fan/01", "fan/02")]
+    assert near == [1, 2]
+    assert found["odd_"][0] == float("inf")
+    assert np.isnan(found["odd_"][1])
+    with pytest.raises(TypeError, match="long_"):
+        save_state({"long_": np.ones(1, dtype=np.longdouble)}, tmp_path)
+
+
 def test_tensors_come_back_as_arrays(tmp_path):
     found = round_trip({"weights_": dict(torch.nn.Linear(3, 2).state_dict())}, tmp_path)
     assert found["weights_"]["weight"].shape == (2, 3)

@@ -68,7 +68,7 @@ def test_many_threads_publish_the_same_key(store):
     assert list((store.root / "tmp").iterdir()) == []
 
 
-@pytest.mark.parametrize("damage", ["truncate", "remove", "manifest"])
+@pytest.mark.parametrize("damage", ["truncate", "remove", "manifest", "null"])
 def test_a_damaged_artefact_is_noticed_and_made_again(store, damage):
     publish(store)
     folder = store.path("00aa")
@@ -77,26 +77,37 @@ def test_a_damaged_artefact_is_noticed_and_made_again(store, damage):
     elif damage == "remove":
         (folder / "file.txt").unlink()
     else:
-        (folder / "artefact.json").write_text("{")
+        (folder / "artefact.json").write_text({"manifest": "{", "null": "null"}[damage])
     assert not store.has("00aa")
     publish(store)
     assert store.has("00aa")
 
 
 def test_what_a_dead_process_left_is_removed_and_what_a_living_one_writes_is_not(store):
-    dead = subprocess.Popen([sys.executable, "-c", ""])
-    dead.wait()
-    host = os.uname().nodename
-    abandoned = store.root / "tmp" / f"{host}-{dead.pid}-abcdef"
-    mine = store.root / "tmp" / f"{host}-{os.getpid()}-abcdef"
-    elsewhere = store.root / "tmp" / f"other-host-{dead.pid}-abcdef"
-    for folder in (abandoned, mine, elsewhere):
-        folder.mkdir()
-        (folder / "half").write_text("x")
+    code = (
+        "import sys, time\n"
+        "from pathlib import Path\n"
+        "from asdbench.store import Store\n"
+        "with Store(Path(sys.argv[1])).publish('00bb', {}) as folder:\n"
+        "    (folder / 'half').write_text('x')\n"
+        "    print('writing', flush=True)\n"
+        "    time.sleep(60)\n"
+    )
+    writers = [
+        subprocess.Popen([sys.executable, "-c", code, str(store.root)], stdout=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    for writer in writers:
+        assert writer.stdout.readline() == "writing\n"
+    assert len(list((store.root / "tmp").iterdir())) == 2
+    writers[0].kill()
+    writers[0].wait()
     store.prepare()
-    assert not abandoned.exists()
-    assert mine.exists()
-    assert elsewhere.exists()
+    assert len(list((store.root / "tmp").iterdir())) == 1
+    writers[1].kill()
+    writers[1].wait()
+    store.clean()
+    assert list((store.root / "tmp").iterdir()) == []
 
 
 def test_keys_depend_on_every_value():
@@ -125,6 +136,11 @@ def test_a_disk_that_refuses_is_named_and_nothing_is_published(store, monkeypatc
     monkeypatch.undo()
     assert not store.has("00aa")
     assert list((store.root / "tmp").iterdir()) == []
+
+
+def test_other_errors_of_a_plugin_stay_what_they_are(store, tmp_path):
+    with pytest.raises(FileNotFoundError), store.publish("00aa", {}):
+        (tmp_path / "none").read_text()
 
 
 def test_a_disk_that_fills_up_while_a_plugin_writes_is_named(store):

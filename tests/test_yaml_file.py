@@ -16,6 +16,11 @@ def test_values_and_their_lines(write_spec):
     assert places["text",] == f"{path}:5"
 
 
+def test_numbers_with_exponents_are_numbers(write_spec):
+    data, _ = read_yaml(write_spec("a: 1e-3\nb: 2E4\nc: '1e-3'\nd: 1e\n"))
+    assert data == {"a": 0.001, "b": 20000.0, "c": "1e-3", "d": "1e"}
+
+
 def test_aliases_are_expanded(write_spec):
     data, _ = read_yaml(write_spec("a: &x {k: 1}\nb: *x\n"))
     assert data == {"a": {"k": 1}, "b": {"k": 1}}
@@ -44,6 +49,12 @@ BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
         ("just words", [":1:", "expected a mapping"]),
         ("", ["empty"]),
         ("a: &x {k: 1}\nb:\n  <<: *x\n", [":3:", "extends"]),
+        ("a: 2026-13-45", [":1:", "timestamp", "not allowed"]),
+        ("a: .inf", [":1:", "'.inf'", "finite"]),
+        ("a: !!bool maybe", [":1:", "'maybe'", "bool"]),
+        ("a: !!int ''", [":1:", "int"]),
+        ("!!set {a}", ["not allowed"]),
+        ("a: !!set {b}", [":1:", "'set' is not allowed"]),
         ("? [1, 2]\n: x\n", [":1:", "plain word"]),
         ("[" * 3000 + "]" * 3000, ["nested too deeply"]),
     ],

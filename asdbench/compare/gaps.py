@@ -201,8 +201,9 @@ def summary_row(gaps: pd.DataFrame, machines: Sequence[str]) -> dict[str, Any]:
         reasons.append("no correlation: the AUC is the same on all machines")
     else:
         pearson, spearman = _pearson(original, made), _pearson(_ranks(original), _ranks(made))
-    with np.errstate(divide="ignore"):
-        relative = gap / original
+    if (original == 0).any():
+        reasons.append("no relative gap: an AUC on the original set is 0")
+    relative = gap / np.where(original == 0, np.nan, original)
     return {
         "n_machines": len(complete),
         "n_machines_expected": len(machines),

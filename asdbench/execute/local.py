@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import os
 import selectors
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from asdbench.store import Store, StoreError
 _THREAD_VARIABLES = ("OMP", "OPENBLAS", "MKL", "NUMEXPR")
 _ONE_THREAD = dict.fromkeys((f"{name}_NUM_THREADS" for name in _THREAD_VARIABLES), "1")
 
+_SECONDS_BETWEEN_LOOKS = 1.0
+
 
 @dataclass(frozen=True)
 class Failure:
@@ -30,12 +33,14 @@ class Failure:
         reason: one phrase.
         traceback: the traceback of a plugin that raised, or "".
         cause: the failed unit that this one waited for, None when it failed itself.
+        applicable: False where the plugin said that there is nothing to do for it.
     """
 
     unit: Unit
     reason: str
     traceback: str = ""
     cause: Unit | None = None
+    applicable: bool = True
 
 
 def cpu_count() -> int:
@@ -91,7 +96,8 @@ class _Schedule:
             broken = next((self._failed[key] for key in unit.needs if key in self._failed), None)
             if broken is not None:
                 del self.waiting[unit.key]
-                self._fail(Failure(unit, broken.reason, cause=broken.cause or broken.unit))
+                cause = broken.cause or broken.unit
+                self._fail(Failure(unit, broken.reason, cause=cause, applicable=broken.applicable))
             elif not any(key in self.waiting or key in self.running for key in unit.needs):
                 self.running[unit.key] = self.waiting.pop(unit.key)
                 self._on_start(unit)
@@ -106,7 +112,7 @@ class _Schedule:
         elif answer["fatal"]:
             raise StoreError(answer["reason"])
         else:
-            self._fail(Failure(unit, answer["reason"], answer["traceback"]))
+            self._fail(Failure(unit, answer["reason"], answer["traceback"], applicable=answer["applicable"]))
 
     def _fail(self, failure: Failure) -> None:
         self._failed[failure.unit.key] = failure
@@ -129,8 +135,12 @@ class _Pool:
 
     def __exit__(self, *exception: object) -> None:
         for process in [*self._idle, *(process for process, _ in self._busy.values())]:
-            process.kill()
+            _kill(process)
             process.wait()
+            for pipe in (process.stdin, process.stdout):
+                if pipe is not None:
+                    with suppress(OSError):
+                        pipe.close()
         self._selector.close()
 
     def run(self, schedule: _Schedule) -> None:
@@ -139,8 +149,11 @@ class _Pool:
                 self._start(unit)
             if not self._busy:
                 break
-            for ready, _ in self._selector.select():
-                self._collect(int(ready.fd), schedule)
+            ready = [int(key.fd) for key, _ in self._selector.select(timeout=_SECONDS_BETWEEN_LOOKS)]
+            # A process that died may have left its end of the pipe to a child of its own: look, do not only listen.
+            dead = [fd for fd, (process, _) in self._busy.items() if fd not in ready and process.poll() is not None]
+            for descriptor in [*ready, *dead]:
+                self._collect(descriptor, schedule)
 
     def _start(self, unit: Unit) -> None:
         process = self._idle.pop() if self._idle else self._spawn()
@@ -154,16 +167,17 @@ class _Pool:
         process, unit = self._busy.pop(descriptor)
         self._selector.unregister(descriptor)
         assert process.stdout is not None
-        line = process.stdout.readline()
+        line = process.stdout.readline() if self._has_input(descriptor) else ""
         if line.endswith("\n"):
             self._idle.append(process)
             schedule.record(unit, json.loads(line))
             return
         status = process.wait()
+        _kill(process)
         how = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
         hint = " (the memory may be used up; fewer --workers need less)" if status == -9 else ""
-        answer = {"ok": False, "fatal": False, "reason": f"its worker process {how}{hint}", "traceback": ""}
-        schedule.record(unit, answer)
+        reason = f"its worker process {how}{hint}"
+        schedule.record(unit, {"ok": False, "fatal": False, "applicable": True, "reason": reason, "traceback": ""})
 
     def _spawn(self) -> subprocess.Popen[str]:
         process = subprocess.Popen(
@@ -179,6 +193,13 @@ class _Pool:
         return process
 
     @staticmethod
+    def _has_input(descriptor: int) -> bool:
+        """Whether reading would return at once."""
+        with selectors.DefaultSelector() as selector:
+            selector.register(descriptor, selectors.EVENT_READ)
+            return bool(selector.select(timeout=0))
+
+    @staticmethod
     def _send(process: subprocess.Popen[str], message: dict[str, Any]) -> None:
         assert process.stdin is not None
         try:
@@ -186,6 +207,14 @@ class _Pool:
             process.stdin.flush()
         except BrokenPipeError:
             pass  # it died; the end of its output says so to `_collect`
+
+
+def _kill(process: subprocess.Popen[str]) -> None:
+    """End a worker and whatever its plugins have started."""
+    try:
+        os.killpg(process.pid, signal.SIGKILL)  # a worker leads its own group
+    except (AttributeError, ProcessLookupError, PermissionError):
+        process.kill()
 
 
 def _message(unit: Unit) -> dict[str, Any]:

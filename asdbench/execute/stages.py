@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,16 +16,17 @@ import pandas as pd
 from asdbench import audio, plugins
 from asdbench.clips import ClipSet
 from asdbench.errors import UserError
+from asdbench.plan import CLIPS, FILES
 from asdbench.plugins import GeneratedClip, Plugin, Registry, Request
 from asdbench.roles import Roles, assign_roles
 from asdbench.spec import Holdout
-from asdbench.state import load_state, save_state
-from asdbench.store import Store
+from asdbench.state import StateError, load_state, save_state
+from asdbench.store import Store, file_stat
 
 P = TypeVar("P", bound=Plugin)
 Task = dict[str, Any]
 
-CLIPS, SCORES, META = "clips.parquet", "scores.parquet", "meta.json"
+SCORES, META = "scores.parquet", "meta.json"
 
 
 class PluginError(UserError):
@@ -39,6 +41,8 @@ def carry_out(stage: str, key: str, label: str, task: Task, store: Store) -> Non
     started = time.perf_counter()
     with store.publish(key, {"stage": stage, "label": label, "plugin": task.get("plugin")}) as folder:
         work(task, store, folder)
+        if "clips" in task:
+            _refuse_changed_files(store.path(task["clips"]))
         (folder / META).write_text(json.dumps({"seconds": round(time.perf_counter() - started, 3)}))
 
 
@@ -48,10 +52,26 @@ def load_clips(store: Store, key: str) -> ClipSet:
     return ClipSet.load(folder / CLIPS, folder)
 
 
+def _refuse_changed_files(folder: Path) -> None:
+    """Check that the recordings of a clip set are those that were listed: what was computed counts for them only.
+
+    Raises:
+        UserError: names the first that changed.
+    """
+    if not (folder / FILES).exists():
+        return  # the audio is part of the artefact
+    for path, *stat in json.loads((folder / FILES).read_text()):
+        if list(file_stat(path)) != stat:
+            raise UserError(f"{path}: the file changed while the benchmark ran; run it again")
+
+
 def _make_clips(task: Task, store: Store, folder: Path) -> None:
     dataset = _build(plugins.datasets, task)
-    table = dataset.clips(task["machine"], folder)
-    clips = ClipSet.from_files(table, dataset.sample_rate, dataset.channel)
+    try:
+        table = dataset.clips(task["machine"], folder)
+        clips = ClipSet.from_files(table, dataset.sample_rate, dataset.channel)
+    except UserError as error:  # a name that is still there when the message is read
+        raise UserError(str(error).replace(f"{folder}{os.sep}", "")) from error
     assign_roles(clips, Holdout(**task["holdout"]))
     clips.save(folder / CLIPS, folder)
 
@@ -59,9 +79,10 @@ def _make_clips(task: Task, store: Store, folder: Path) -> None:
 def _fit(task: Task, store: Store, folder: Path) -> None:
     detector = _build(plugins.detectors, task)
     detector.fit(_roles(task, store).fit)
+    state = detector.get_state()
     try:
-        save_state(detector.get_state(), folder)
-    except TypeError as error:
+        save_state(state, folder)
+    except StateError as error:
         raise PluginError(str(error)) from error
 
 
@@ -70,13 +91,13 @@ def _generate(task: Task, store: Store, folder: Path) -> None:
     roles = _roles(task, store)
     sample_rate = roles.test.sample_rate or 0
     rows = _rows_to_make(roles, task["count"])
-    made = generator.generate(Request(rows=rows, pool=roles.pool, sample_rate=sample_rate))
+    made = iter(generator.generate(Request(rows=rows, pool=roles.pool, sample_rate=sample_rate)))
     labels: list[dict[str, Any]] = []
     for index, row in enumerate(rows.to_dict("records")):
         clip = next(made, None)
         if clip is None:
             raise PluginError(f"the generator made {index} clips, {len(rows)} were asked for")
-        waveform = _checked_waveform(clip, index)
+        waveform = checked_waveform(clip, index, sample_rate)
         path = folder / row["clip_id"]
         path.parent.mkdir(parents=True, exist_ok=True)
         audio.write(path, waveform, sample_rate, subtype="FLOAT")
@@ -154,12 +175,18 @@ def json_values(value: dict[str, Any]) -> dict[str, Any]:
     return cast(dict[str, Any], json.loads(json.dumps(value, default=plain)))
 
 
-def _checked_waveform(clip: GeneratedClip, index: int) -> npt.NDArray[np.float32]:
+def checked_waveform(clip: GeneratedClip, index: int, sample_rate: int) -> npt.NDArray[np.float32]:
+    """Return the audio of a generated clip as float32.
+
+    Raises:
+        PluginError: it is not one channel of finite samples, or too short or silent.
+    """
     waveform = np.asarray(clip.waveform, dtype=np.float32)
     if waveform.ndim != 1 or not len(waveform):
         raise PluginError(f"generated clip {index} has shape {waveform.shape}, expected (num_samples,)")
-    if not np.isfinite(waveform).all():
-        raise PluginError(f"generated clip {index} holds NaN or infinite samples")
+    flaw = audio.flaw(waveform[:, None], sample_rate)
+    if flaw:
+        raise PluginError(f"generated clip {index}: {flaw}")
     return waveform
 
 
@@ -185,7 +212,11 @@ def _generated_name(index: int, row: Any) -> str:
     """A name in the form of DCASE Task 2, so that other tools read the folder."""
     attributes = "".join(f"_{key}_{value}" for key, value in row.attributes.items())
     name = f"section_{row.section}_{row.domain}_test_{row.condition}_{index:04d}{attributes}"
-    return f"{row.machine}/test/" + "".join(c if c.isalnum() or c in "._-" else "-" for c in name)[:200] + ".wav"
+    safe = "".join(c if c.isalnum() or c in "._-" else "-" for c in name)
+    return f"{row.machine}/test/{safe.encode()[:_LONGEST_NAME].decode(errors='ignore')}.wav"
+
+
+_LONGEST_NAME = 200  # bytes; file systems allow 255
 
 
 def _roles(task: Task, store: Store) -> Roles:
@@ -194,6 +225,9 @@ def _roles(task: Task, store: Store) -> Roles:
 
 def _build(registry: Registry[type[P]], task: Task) -> P:
     entry = task["plugin"]
-    plugin = registry.get(entry["use"])(**entry["settings"])
+    kind = registry.get(entry["use"])
+    if plugins.source_id(kind) != task["source"]:
+        raise UserError(f"the code of '{entry['use']}' changed while the benchmark ran; run it again")
+    plugin = kind(**entry["settings"])
     plugin.seed = task.get("seed", 0)
     return plugin

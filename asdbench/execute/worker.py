@@ -9,32 +9,58 @@ from __future__ import annotations
 import json
 import os
 import queue
+import signal
 import threading
 import traceback
 from pathlib import Path
 from typing import IO, Any
 
-from asdbench.errors import UserError
+from asdbench.errors import NotApplicableError, UserError
 from asdbench.store import Store, StoreError
 
 
 def attempt(message: dict[str, Any], store: Store) -> dict[str, Any]:
-    """Carry out one unit and say how it went: ``{"key", "ok", "fatal", "reason", "traceback"}``."""
+    """Carry out one unit and say how it went.
+
+    Returns:
+        ``{"key", "ok", "fatal", "applicable", "reason", "traceback"}``.
+    """
     from asdbench.execute.stages import carry_out
 
-    answer = {"key": message["key"], "ok": True, "fatal": False, "reason": "", "traceback": ""}
     try:
         carry_out(message["stage"], message["key"], message["label"], message["task"], store)
     except StoreError as error:
-        answer |= {"ok": False, "fatal": True, "reason": str(error)}
+        return _failure(message, str(error), fatal=True)
+    except NotApplicableError as error:
+        return _failure(message, str(error)) | {"applicable": False}
     except UserError as error:
-        answer |= {"ok": False, "reason": str(error)}
+        return _failure(message, str(error))
     except MemoryError:
-        answer |= {"ok": False, "reason": "the memory is used up"}
-    except (Exception, SystemExit) as error:
-        reason = f"{type(error).__name__}: {error}".splitlines()[0]
-        answer |= {"ok": False, "reason": reason, "traceback": traceback.format_exc()}
-    return answer
+        return _failure(message, "the memory is used up")
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a plugin may raise SystemExit or worse
+        return _failure(message, _in_words(error)) | {"traceback": _traceback()}
+    return _failure(message, "") | {"ok": True}
+
+
+def _failure(message: dict[str, Any], reason: str, fatal: bool = False) -> dict[str, Any]:
+    answer = {"key": message["key"], "ok": False, "fatal": fatal, "applicable": True}
+    return answer | {"reason": reason, "traceback": ""}
+
+
+def _in_words(error: BaseException) -> str:
+    try:
+        return f"{type(error).__name__}: {error}".splitlines()[0]
+    except Exception:  # an error that cannot even be printed
+        return type(error).__name__
+
+
+def _traceback() -> str:
+    try:
+        return traceback.format_exc()
+    except Exception:
+        return ""
 
 
 def main() -> None:
@@ -48,11 +74,15 @@ def main() -> None:
     threading.Thread(target=_listen, args=(requests, messages), daemon=True).start()
     from asdbench import plugins
 
-    setup = messages.get()
-    plugins.load_files(map(Path, setup["plugin_files"]))
+    setup, trouble = messages.get(), ""
+    try:
+        plugins.load_files(map(Path, setup["plugin_files"]))
+    except UserError as error:
+        trouble = str(error)
     store = Store(Path(setup["store"]))
     while True:
-        answer = attempt(messages.get(), store)
+        message = messages.get()
+        answer = _failure(message, trouble) if trouble else attempt(message, store)
         answers.write(json.dumps(answer) + "\n")
         answers.flush()
 
@@ -60,7 +90,10 @@ def main() -> None:
 def _listen(requests: IO[str], messages: queue.Queue[dict[str, Any]]) -> None:
     for line in requests:
         messages.put(json.loads(line))
-    os._exit(0)  # the other end is gone: nobody waits for what is being computed
+    # The other end is gone: nobody waits for what is being computed, nor for what plugins have started.
+    if hasattr(os, "killpg") and os.getpgrp() == os.getpid():
+        os.killpg(os.getpid(), signal.SIGKILL)
+    os._exit(0)
 
 
 if __name__ == "__main__":

@@ -93,7 +93,7 @@ class DcaseAutoencoder(Detector):
         mel = logmel(clips.waveform(index), settings)
         if len(mel) < self.stacked:
             raise UserError(
-                f"{clips.frame['path'].iat[index]}: the clip has {len(mel)} frames of {self.hop_length} samples, "
+                f"{clips.file(index)}: the clip has {len(mel)} frames of {self.hop_length} samples, "
                 f"the autoencoder needs at least {self.stacked}"
             )
         return torch.from_numpy(mel)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import csv
-import shutil
-import tempfile
+import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from asdbench import Dataset, UserError, dataset, setting
 from asdbench.errors import did_you_mean
+from asdbench.folders import remove_abandoned, temporary_folder
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -175,13 +175,11 @@ def write_dataset(
     machines = dataset.machines() if machines is None else list(dict.fromkeys(machines))
     refuse_to_write(root, machines, dataset)
     root.mkdir(parents=True, exist_ok=True)
+    remove_abandoned(root)
     for machine in machines:
-        part = Path(tempfile.mkdtemp(prefix=f".{machine}-", dir=root))
-        try:
+        with temporary_folder(root) as part:
             dataset._write(machine, part, progress)
             (part / machine).replace(root / machine)  # an empty folder of that name is replaced too
-        finally:
-            shutil.rmtree(part)
 
 
 def refuse_to_write(root: Path, machines: Iterable[str], dataset: SimulatedDataset) -> None:
@@ -195,7 +193,7 @@ def refuse_to_write(root: Path, machines: Iterable[str], dataset: SimulatedDatas
         if machine not in known:
             raise UserError(f"there is no simulated machine '{machine}'{did_you_mean(machine, known)}")
         goal = root / machine
-        if goal.exists() and (not goal.is_dir() or any(goal.iterdir())):
+        if os.path.lexists(goal) and (not goal.is_dir() or any(goal.iterdir())):
             raise UserError(f"{goal}: expected no folder or an empty one, but it holds files; choose another place")
 
 

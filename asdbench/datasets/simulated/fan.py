@@ -8,10 +8,12 @@ fans", J. Sound Vib. 1, 1964).
 
 Faults: the centrifugal force of an unbalance turns with the shaft (J. P. Den Hartog, "Mechanical Vibrations", 4th ed.,
 McGraw-Hill, 1956, ch. 6); it shakes the frame at one per revolution and, as tip clearance now varies, modulates blade
-tones and turbulence. Without one of B equal forces all multiples of the shaft frequency remain, not only those of B
-(S. E. Wright, "Discrete radiation from rotating periodic sources", J. Sound Vib. 17, 1971), and the torn edge sheds
+tones and turbulence. Without one of B equal forces all multiples of the shaft frequency remain, not only those of B (S.
+E. Wright, "Discrete radiation from rotating periodic sources", J. Sound Vib. 17, 1971), and the torn edge sheds
 vortices. A clogged inlet throttles the fan towards stall: strong low-frequency noise modulated by the stall cell, which
-travels at about half the speed of the rotor, and weaker tones (Neise, cited above).
+travels at about half the speed of the rotor, weaker tones (Neise, cited above), and a whistle of the gaps that are left
+(D. Rockwell and E. Naudascher, "Self-sustained oscillations of impinging free shear layers", Annu. Rev. Fluid Mech. 11,
+1979).
 """
 
 from __future__ import annotations
@@ -35,9 +37,11 @@ MOTOR_TONES = {4: 0.10, 25: 0.05, 40: 0.07, 60: 0.05}
 """Electromagnetic and cooling-wheel tones of the motor, by order of the shaft."""
 STALL_SPEED = 0.45
 """Speed of the stall cell over that of the rotor."""
+SURGE_SPEED = 0.06
+"""Rate at which the flow breaks down and recovers over the speed of the rotor."""
 
-SHAKING, UNEVEN, TORN_EDGE, STALL = 0.58, 0.24, 0.42, 0.72
-"""Amplitudes at severity 1: of the frame at one per revolution, of the uneven blade forces, of vortices, of stall."""
+SHAKING, UNEVEN, TORN_EDGE, STALL, WHISTLE = 0.53, 0.42, 0.22, 0.4, 0.24
+"""Amplitudes at severity 1: of the frame at one per revolution, of uneven blade forces, vortices, stall and whistle."""
 MOST_MODULATION = 0.7
 
 TURBULENCE: Curve = (
@@ -45,8 +49,9 @@ TURBULENCE: Curve = (
     (8000.0, -21.0),
 )  # fmt: skip
 FAULT_NOISE: dict[str, Curve] = {
-    "shedding": ((300.0, -30.0), (900.0, -8.0), (2200.0, 0.0), (4500.0, -6.0), (8000.0, -16.0)),
-    "stall": ((20.0, -8.0), (60.0, 0.0), (160.0, -2.0), (400.0, -12.0), (1000.0, -25.0), (4000.0, -45.0)),
+    "shedding": ((1400.0, -45.0), (1850.0, -12.0), (2200.0, 0.0), (2600.0, -12.0), (3400.0, -45.0)),
+    "whistle": ((920.0, -45.0), (1080.0, -10.0), (1150.0, 0.0), (1220.0, -10.0), (1420.0, -45.0)),
+    "stall": ((25.0, -20.0), (60.0, 0.0), (130.0, 0.0), (260.0, -15.0), (700.0, -40.0)),
 }
 
 MIXED_NOISE = {
@@ -120,11 +125,14 @@ class Fan(Machine):
             sound += play(order_table(scene.rng("shaking"), shaking, highest), shaft)
         if broken:
             # Orders that B equal blades cancel are left by the one that differs.
-            uneven = {order: UNEVEN * broken * order**-0.5 for order in range(1, 60) if order % BLADES}
+            uneven = {order: UNEVEN * broken * order**-1.1 for order in range(1, 60) if order % BLADES}
             sound += play(order_table(scene.rng("uneven"), uneven, highest), shaft)
             sound += self._modulated_noise(scene, "shedding", TORN_EDGE * broken, {1: 0.7}, shaft)
         if clogging:
-            sound += self._modulated_noise(scene, "stall", STALL * clogging, {1: 0.6, 2: 0.2}, shaft * STALL_SPEED)
+            flow = self._modulated_noise(scene, "stall", STALL * clogging, {1: 0.8, 2: 0.4}, shaft * STALL_SPEED)
+            flow += self._modulated_noise(scene, "whistle", WHISTLE * clogging, {1: 0.3}, shaft * STALL_SPEED)
+            flow *= 1 + play(order_table(scene.rng("surge"), {1: 0.8}, highest), shaft * SURGE_SPEED)
+            sound += flow
         return sound
 
     def _modulated_noise(

@@ -50,7 +50,7 @@ load of 1; rise of the higher mesh harmonics and sliding noise of worn flanks.""
 
 def shaft_frequencies(volt: float, weight: float) -> tuple[float, float, float]:
     """Return the frequencies of pinion shaft, wheel shaft and mesh in Hz."""
-    pinion = HZ_PER_VOLT * volt * (1 - DROOP * weight)
+    pinion = HZ_PER_VOLT * volt / (1 + DROOP * weight)
     return pinion, pinion * PINION_TEETH / WHEEL_TEETH, pinion * PINION_TEETH
 
 

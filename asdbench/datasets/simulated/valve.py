@@ -41,7 +41,7 @@ PATTERNS: dict[str, tuple[float, ...]] = {
 
 BOUNCE = 0.009
 """Time in s from an impact of the plunger to its bounce."""
-GRAIN, GRAINS, LATE, HARDER, LEAK = 0.52, 40, 0.04, 0.2, 0.22
+GRAIN, GRAINS, LATE, HARDER, LEAK = 0.65, 40, 0.04, 0.22, 0.25
 """At severity 1: impulse of a crushed grain and how many there are in a stroke, mean delay in s and mean gain in force
 of a stuck plunger, amplitude of the leaking jet."""
 LATEST = 0.12

@@ -162,3 +162,10 @@ def test_what_is_unknown_is_refused_by_name() -> None:
         simulate_clip("valve", attributes={"pat": "09"})
     with pytest.raises(UserError, match="no fault is allowed for fan"):
         draw_fault("fan", Index(), mechanisms=[])
+
+
+@pytest.mark.parametrize(("machine", "mechanism"), FAULTS)
+def test_a_wrecked_machine_still_sounds(machine: str, mechanism: str) -> None:
+    waveform = simulate_clip(machine, 0, mechanism, 100.0, duration=6)
+    assert np.isfinite(waveform).all()
+    assert waveform.std() > simulate_clip(machine, 0, duration=6).std()
