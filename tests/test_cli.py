@@ -322,3 +322,65 @@ def test_the_stored_spec_runs_again_to_the_same_folder(spec_data, write_spec, as
     folder = tmp_path / first.rpartition("Results: ")[2].strip()
     assert yaml.safe_load((folder / "spec.yaml").read_text())["detectors"]["knn"] == {"use": "logmel_knn", "k": 1}
     assert asdbench_command("run", folder / "spec.yaml", "--workers", 1).stdout == first
+
+
+def shell(line: str, folder: Path, **variables: str) -> subprocess.CompletedProcess[bytes]:
+    command = line.replace("asdbench", f"{sys.executable} -m asdbench.cli")
+    return subprocess.run(["bash", "-c", command], cwd=folder, env={**os.environ, **variables}, capture_output=True)
+
+
+def test_tables_print_in_any_encoding_and_without_a_place_for_progress(spec_data, write_spec, tmp_path):
+    write_spec(spec_data)
+    expected = shell("asdbench run spec.yaml --workers 1 --quiet", tmp_path).stdout
+    for encoding in ("latin-1", "ascii"):
+        done = shell("asdbench show", tmp_path, PYTHONIOENCODING=encoding)
+        assert done.returncode == 0, done.stderr
+        assert len(done.stdout.splitlines()) == len(expected.splitlines())
+    for line in ("asdbench run spec.yaml 2>&-", "asdbench run spec.yaml --runs other --workers 1 2>&-"):
+        done = shell(line, tmp_path)
+        assert done.returncode == 0
+        assert done.stdout.splitlines()[:-1] == expected.splitlines()[:-1]
+
+
+def test_output_that_cannot_be_written(tmp_path):
+    if not Path("/dev/full").exists():
+        pytest.skip("no /dev/full on this machine")
+    done = shell("asdbench list > /dev/full", tmp_path)
+    assert done.returncode == 2
+    assert b"No space left on device" in done.stderr
+    assert b"Traceback" not in done.stderr
+    done = shell("asdbench list | head -1", tmp_path)
+    assert done.returncode == 0
+    assert done.stderr == b""
+
+
+@pytest.mark.parametrize("line", ["run {0} --runs x", "validate {0}", "show {0}", "simulate {0}", "new detector {0}"])
+def test_names_that_are_too_long(refusal, line):
+    assert "\n" not in refusal(*line.format("a" * 400).split())
+
+
+def test_a_file_name_that_is_no_unicode_is_named(spec_data, data_root, write_spec, refusal):
+    path = sorted((data_root / "fan" / "train").iterdir())[0]
+    path.rename(os.fsdecode(os.fsencode(path).replace(b"0000", b"\xff000")))
+    sentence = refusal("run", write_spec(spec_data))
+    assert "expected" in sentence
+    assert "Error" not in sentence
+
+
+def test_a_half_written_plugin_is_not_left_behind(asdbench_command, tmp_path):
+    code = (
+        "import errno, sys\n"
+        "from pathlib import Path\n"
+        "from asdbench import cli\n"
+        "write = Path.write_text\n"
+        "def full(path, text):\n"
+        "    write(path, text[:5]); raise OSError(errno.ENOSPC, 'No space left on device')\n"
+        "Path.write_text = full\n"
+        "sys.argv = ['asdbench', 'new', 'detector', 'half']\n"
+        "cli.main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "the disk is full" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+    assert asdbench_command("new", "detector", "half").returncode == 0

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
     from ..matching import Pool
 
+LARGEST_SNR_DB = 200.0
+"""Beyond it nothing is left of an effect in single precision."""
+
 
 class Effects(Generator):
     """Audible faults on real normal clips: impulses, knocks, rub, tones, noise, loss, shifts and more.
@@ -61,6 +64,8 @@ class Effects(Generator):
             if not value >= EFFECTS[name].least_snr_db:
                 least = EFFECTS[name].least_snr_db
                 raise ValueError(f"'{name}' can reach an SNR of {least:.2f} dB at least, {value:g} dB was given")
+            if value > LARGEST_SNR_DB:
+                raise ValueError(f"expected an SNR of {LARGEST_SNR_DB:g} dB at most, {value:g} dB was given")
         return snr_db
 
     def generate(self, request: Request) -> Iterator[GeneratedClip]:

@@ -472,3 +472,9 @@ def test_real_clips_of_eight_channels(tmp_path: Path) -> None:
     whole, _ = soundfile.read(root / "valve_abnormal.wav", dtype="float32")
     np.testing.assert_array_equal(first.waveform(0), whole[:, 0])
     np.testing.assert_array_equal(last.waveform(0), whole[:, 7])
+
+
+def test_a_manifest_with_other_separators_is_refused_with_a_hint(make) -> None:
+    root = make("a.wav", manifest="path;condition\na.wav;normal\n")
+    with pytest.raises(UserError, match="expected commas between the columns, found 'path;condition'"):
+        FolderDataset(root=str(root), manifest="clips.csv").machines()

@@ -32,6 +32,8 @@ def items_of_manifest(manifest: Path, root: Path, default_machine: str, group: s
         raise UserError(f"manifest {manifest} does not exist; expected a CSV file with the columns path,condition")
     columns, rows = read_table(manifest)
     for name in _REQUIRED:
+        if name not in columns and len(columns) == 1 and any(mark in columns[0] for mark in ";\t"):
+            raise UserError(f"{manifest}: expected commas between the columns, found {columns[0]!r}")
         if name not in columns:
             raise UserError(f"{manifest}: there is no column '{name}'{did_you_mean(name, columns)}")
     if group not in (None, PARENT, *columns):
