@@ -163,13 +163,13 @@ def show(run: Path, generated: bool) -> None:
 @_with(_store_options)
 def plan(spec: str, overrides: tuple[str, ...], plugin_files: tuple[Path, ...], runs: Path, store: Path | None) -> None:
     """Say what a run would do: which units would run, which are in the store."""
-    from asdbench.plan import finished, outstanding
+    from asdbench.plan import finished, make_plan, outstanding
     from asdbench.progress import Progress
-    from asdbench.runner import plan_with_progress, store_for
+    from asdbench.runner import store_for
 
     loaded = _load(spec, overrides, plugin_files)
     artefacts = store_for(runs, store)
-    units = plan_with_progress(loaded, artefacts, Progress())
+    units = make_plan(loaded, artefacts, Progress())
     done = finished(units, artefacts)
     to_run = {unit.key for unit in outstanding(units, done)}
     for key, unit in units.units.items():

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from asdbench.clips import ClipSet, refuse_bad_names
 from asdbench.errors import UserError, did_you_mean
-from asdbench.plugins import Detector, Plugin, source_id
+from asdbench.plugins import Dataset, Detector, Plugin, source_id
+from asdbench.progress import Progress, Steps
 from asdbench.roles import assign_roles
 from asdbench.seeding import derive_seed
 from asdbench.spec import LoadedSpec
-from asdbench.store import Store, file_stat, key_of
+from asdbench.store import Store, StoreError, file_stat, key_of
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 CLIPS, FILES = "clips.parquet", "files.json"
 """Files of a "clips" artefact: the table, and the state in which recordings on disk were found."""
@@ -80,13 +84,15 @@ class Plan:
         return unit.key
 
 
-def make_plan(loaded: LoadedSpec, store: Store, progress: Callable[[str, int, int], None] | None = None) -> Plan:
+def make_plan(loaded: LoadedSpec, store: Store, progress: Progress) -> Plan:
     """Lay out the units of a spec.
 
     Recordings on disk are listed and inspected here, so that what is wrong with them is said before anything runs.
 
     Args:
-        progress: called with (text, files done, files in all) while recordings are inspected.
+        loaded: the spec.
+        store: remembers recordings that were inspected before.
+        progress: shows how far the inspection is.
 
     Raises:
         UserError: unknown machine, bad recordings, audio that would have two roles.
@@ -189,53 +195,52 @@ class _Identity:
     pool: str
 
 
-def _plan_clips(
-    plan: Plan, loaded: LoadedSpec, store: Store, progress: Callable[[str, int, int], None] | None
-) -> dict[str, _Identity]:
+def _plan_clips(plan: Plan, loaded: LoadedSpec, store: Store, progress: Progress) -> dict[str, _Identity]:
     """Add the clips of every machine; return their identities."""
-    dataset, holdout = loaded.dataset, loaded.spec.holdout
-    if dataset.makes_audio:
-        identities = {}
-        for machine in plan.machines:
-            task = _task(dataset) | {"machine": machine}
-            key = key_of(stage="clips", version=dataset.version, **task)
-            task |= {"holdout": holdout.model_dump()}
-            plan.clips[machine] = plan.add(Unit(key, "clips", f"make clips of {machine}", (), task, machine))
-            # What cannot be looked at yet is identified by how it is made and divided.
-            train = key_of(clips=key, seed=holdout.seed, train=holdout.train)
-            test = key_of(clips=key, seed=holdout.seed, normal=holdout.normal, anomaly=holdout.anomaly)
-            identities[machine] = _Identity(fit=train, test=test, pool=key_of(train=train, test=test))
-        return identities
+    if loaded.dataset.makes_audio:
+        return {machine: _plan_made_clips(plan, loaded, machine) for machine in plan.machines}
     store.prepare()
     with _plugin_errors(loaded):
-        tables = {machine: dataset.clips(machine, store.root) for machine in plan.machines}
-    total, done = sum(len(table) for table in tables.values()), 0
+        tables = {machine: loaded.dataset.clips(machine, store.root) for machine in plan.machines}
+        with progress.steps("checking recordings", sum(map(len, tables.values())), "file") as steps:
+            sets = {machine: _checked_clips(table, loaded.dataset, store, steps) for machine, table in tables.items()}
+    return {machine: _plan_listed_clips(plan, loaded, machine, clips, store) for machine, clips in sets.items()}
 
-    def tick(count: int) -> None:
-        nonlocal done
-        done += count
-        if progress is not None:
-            progress("checking recordings", done, total)
 
-    identities = {}
-    for machine, table in tables.items():
-        with _plugin_errors(loaded):
-            paths = [str(path) for path in table["path"]]
-            refuse_bad_names(paths)
-            infos = store.inspect_files(paths, tick)
-            clips = ClipSet.from_files(table, dataset.sample_rate, dataset.channel, infos=infos)
-        roles = assign_roles(clips, holdout)
-        identities[machine] = _Identity(roles.fit.content_id(), roles.test.content_id(), roles.pool.content_id())
-        # The artefact says where the recordings are and that they are as they were, so its key does too; the units that
-        # use them are identified by content only.
-        files = [[path, *file_stat(path)] for path in paths]
-        key = key_of(stage="clips", content=clips.content_id(), files=files)
-        plan.clips[machine] = plan.add(Unit(key, "clips", f"list clips of {machine}", (), {}, machine))
-        if not store.has(key):
-            with store.publish(key, {"stage": "clips", "machine": machine}) as folder:
-                clips.save(folder / CLIPS)
-                (folder / FILES).write_text(json.dumps(files))
-    return identities
+def _plan_made_clips(plan: Plan, loaded: LoadedSpec, machine: str) -> _Identity:
+    """Add the unit that makes the clips of a machine."""
+    dataset, holdout = loaded.dataset, loaded.spec.holdout
+    task = _task(dataset) | {"machine": machine}
+    key = key_of(stage="clips", version=dataset.version, **task)
+    task |= {"holdout": holdout.model_dump()}
+    plan.clips[machine] = plan.add(Unit(key, "clips", f"make clips of {machine}", (), task, machine))
+    # What cannot be looked at yet is identified by how it is made and divided.
+    train = key_of(clips=key, seed=holdout.seed, train=holdout.train)
+    test = key_of(clips=key, seed=holdout.seed, normal=holdout.normal, anomaly=holdout.anomaly)
+    return _Identity(fit=train, test=test, pool=key_of(train=train, test=test))
+
+
+def _plan_listed_clips(plan: Plan, loaded: LoadedSpec, machine: str, clips: ClipSet, store: Store) -> _Identity:
+    """Add the clips of a machine that lie on disk, and store where they are."""
+    roles = assign_roles(clips, loaded.spec.holdout)
+    # The artefact says where the recordings are and in what state they were found, so its key does too; the units that
+    # use them are identified by content only.
+    files = [[path, *file_stat(path)] for path in clips.frame["path"]]
+    key = key_of(stage="clips", content=clips.content_id(), files=files)
+    plan.clips[machine] = plan.add(Unit(key, "clips", f"list clips of {machine}", (), {}, machine))
+    if not store.has(key):
+        with store.publish(key, {"stage": "clips", "machine": machine}) as folder:
+            clips.save(folder / CLIPS)
+            (folder / FILES).write_text(json.dumps(files))
+    return _Identity(roles.fit.content_id(), roles.test.content_id(), roles.pool.content_id())
+
+
+def _checked_clips(table: pd.DataFrame, dataset: Dataset, store: Store, steps: Steps) -> ClipSet:
+    """The clips that a dataset lists, once every file is known to be sound."""
+    paths = [str(path) for path in table["path"]]
+    refuse_bad_names(paths)
+    infos = store.inspect_files(paths, steps.advance)
+    return ClipSet.from_files(table, dataset.sample_rate, dataset.channel, infos=infos)
 
 
 @contextmanager
@@ -243,6 +248,8 @@ def _plugin_errors(loaded: LoadedSpec) -> Iterator[None]:
     """A dataset plugin that raises, or lists what is no clip, is the user's to mend: one sentence, no traceback."""
     try:
         yield
+    except StoreError:
+        raise
     except UserError as error:
         field = ("dataset", "root") if "root" in loaded.spec.dataset.settings else ("dataset",)
         raise UserError(f"{loaded.place(*field)}: {error}") from error

@@ -89,30 +89,10 @@ def run(
     artefacts.prepare()
     with disk_errors(runs):
         runs.mkdir(parents=True, exist_ok=True)
-    plan = plan_with_progress(loaded, artefacts, progress)
+    plan = make_plan(loaded, artefacts, progress)
     failures = _carry_out(loaded, plan, artefacts, workers, progress)
     artefacts.clean()
     return _conclude(loaded, plan, artefacts, runs, failures, progress)
-
-
-def plan_with_progress(loaded: LoadedSpec, store: Store, progress: Progress) -> Plan:
-    """Make the plan, showing how far the check of recordings on disk is."""
-    if loaded.dataset.makes_audio:
-        return make_plan(loaded, store)
-    counter: dict[str, Any] = {"done": 0}
-
-    def tick(text: str, done: int, total: int) -> None:
-        if "steps" not in counter:
-            counter["context"] = progress.steps(text, total, "file")
-            counter["steps"] = counter["context"].__enter__()
-        counter["steps"].advance(done - counter["done"])
-        counter["done"] = done
-
-    try:
-        return make_plan(loaded, store, tick)
-    finally:
-        if "context" in counter:
-            counter["context"].__exit__(None, None, None)
 
 
 def _choose_workers(loaded: LoadedSpec, workers: int | None) -> int:
