@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -94,7 +94,8 @@ def train(network: nn.Sequential, frames: Frames, training: Training, device: to
     rows = rows[torch.randperm(len(rows), generator=generator)]
     held_out = int(training.validation * len(rows))
     validation, rows = rows[:held_out], rows[held_out:]
-    windows = frames.windows()
+    # The frames of a machine fit a GPU's memory: moved once, they need not be moved batch by batch.
+    windows = replace(frames, mel=frames.mel.to(device)).windows() if device.type == "cuda" else frames.windows()
     network.to(device).train()
     optimizer = torch.optim.Adam(network.parameters(), lr=training.learning_rate, fused=device.type != "mps")
     history: dict[str, list[float]] = {"loss": [], "held_out_loss": []}
