@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from asdbench.results import Results
     from asdbench.spec import LoadedSpec
 
+_SHOWN_UNITS = 20
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
@@ -138,10 +139,14 @@ def validate(spec: str, overrides: tuple[str, ...], plugin_files: tuple[Path, ..
 
     loaded = _load(spec, overrides, plugin_files)
     machines = choose_machines(loaded)
-    click.echo(
-        f"{spec}: valid: {len(machines)} machines, {len(loaded.detectors)} detectors, "
-        f"{len(loaded.generators)} generators, {len(loaded.spec.seeds)} seeds"
-    )
+    counts = {
+        "machine": machines,
+        "detector": loaded.detectors,
+        "generator": loaded.generators,
+        "seed": loaded.spec.seeds,
+    }
+    parts = (f"{len(things)} {name}{'' if len(things) == 1 else 's'}" for name, things in counts.items())
+    click.echo(f"{spec}: valid: {', '.join(parts)}")
 
 
 @main.command()
@@ -161,8 +166,19 @@ def show(run: Path, generated: bool) -> None:
 @main.command()
 @_with(_spec_options)
 @_with(_store_options)
-def plan(spec: str, overrides: tuple[str, ...], plugin_files: tuple[Path, ...], runs: Path, store: Path | None) -> None:
-    """Say what a run would do: which units would run, which are in the store."""
+@click.option("--all", "everything", is_flag=True, help="List every unit, also those that are stored.")
+def plan(
+    spec: str,
+    overrides: tuple[str, ...],
+    plugin_files: tuple[Path, ...],
+    runs: Path,
+    store: Path | None,
+    everything: bool,
+) -> None:
+    """Say what a run would do: which units would run, which are in the store.
+
+    Recordings on disk are checked for it, and remembered in the store.
+    """
     from asdbench.plan import finished, make_plan, outstanding
     from asdbench.progress import Progress
     from asdbench.runner import store_for
@@ -172,9 +188,15 @@ def plan(spec: str, overrides: tuple[str, ...], plugin_files: tuple[Path, ...], 
     units = make_plan(loaded, artefacts, Progress())
     done = finished(units, artefacts)
     to_run = {unit.key for unit in outstanding(units, done)}
-    for key, unit in units.units.items():
-        state = "run   " if key in to_run else "stored" if key in done else "unused"
-        click.echo(f"{state}  {key[:12]}  {unit.label}")
+    shown = [unit for key, unit in units.units.items() if everything or key in to_run]
+    for unit in shown if everything else shown[:_SHOWN_UNITS]:
+        state = "run   " if unit.key in to_run else "stored" if unit.key in done else "unused"
+        click.echo(f"{state}  {unit.key[:12]}  {unit.label}")
+    if not everything and len(shown) > _SHOWN_UNITS:
+        click.echo(f"… and {len(shown) - _SHOWN_UNITS} more to run (--all lists every unit)")
+    for stage in dict.fromkeys(unit.stage for unit in units.units.values()):
+        keys = {key for key, unit in units.units.items() if unit.stage == stage}
+        click.echo(f"{stage + ':':<10}{len(keys & done):>5} stored {len(keys & to_run):>5} to run")
     click.echo(f"{len(units.units)} units: {len(done)} stored, {len(to_run)} to run; store: {artefacts.root}")
 
 
@@ -201,7 +223,7 @@ def new(kind: str, name: str, into: Path) -> None:
 
     plugin, test = write_plugin(kind, name, into)
     click.echo(f"{plugin}: the plugin; use it with `--plugin {plugin}` and `use: {name}`")
-    click.echo(f"{test}: its contract test; run it with `python -m pytest {test}`")
+    click.echo(f"{test}: its contract test for pytest; `asdbench check {plugin}` runs the same checks")
 
 
 @main.command()

@@ -100,6 +100,12 @@ class ClipSet:
             raise UserError(f"the table of clips lacks the columns {missing}, expected {list(LABELS)}")
         if table.empty:
             return cls(pd.DataFrame({name: pd.Series(dtype=object) for name in COLUMNS}), sample_rate, channel)
+        for name, allowed in (("domain", DOMAINS), ("split", SPLITS), ("condition", CONDITIONS)):
+            strange = table[name][~table[name].isin(allowed)]
+            if len(strange):
+                raise UserError(
+                    f"{table['path'][strange.index[0]]}: {name} is {strange.iloc[0]!r}, expected one of {allowed}"
+                )
         if infos is None:
             infos = [audio.inspect(path) for path in table["path"]]
         refuse_bad_names(table["path"])

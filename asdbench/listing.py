@@ -57,7 +57,8 @@ def details(name: str) -> str:
             kind = kind if "[" not in str(info.annotation) else str(info.annotation)
             default = "required" if info.is_required() else f"default {info.get_default(call_default_factory=True)!r}"
             kind = kind.replace("typing.", "")
-            lines.append(f"  {info.alias or attribute} ({kind}, {default})  {info.description or ''}".rstrip())
+            when = ", scoring only" if info.json_schema_extra else ""
+            lines.append(f"  {info.alias or attribute} ({kind}, {default}{when})  {info.description or ''}".rstrip())
     return "\n".join(lines)
 
 

@@ -34,7 +34,6 @@ class Unit:
         label: what it does, for people.
         needs: keys of the units whose artefacts it reads.
         task: everything a worker needs to carry it out, as JSON values.
-        machine, detector, source, seed: what it belongs to in the score table (None where it does not apply).
     """
 
     key: str
@@ -42,10 +41,6 @@ class Unit:
     label: str
     needs: tuple[str, ...]
     task: dict[str, Any] = field(repr=False)
-    machine: str
-    detector: str | None = None
-    source: str | None = None
-    seed: int | None = None
 
 
 @dataclass(frozen=True)
@@ -118,7 +113,7 @@ def _plan_generation(plan: Plan, loaded: LoadedSpec, machine: str, identity: _Id
         key = key_of(stage="generate", version=generator.version, **inputs, **task)
         task |= {"clips": clips, "holdout": loaded.spec.holdout.model_dump()}
         label = f"generate clips of {machine} with {name}, seed {seed}"
-        keys[name] = plan.add(Unit(key, "generate", label, (clips,), task, machine, source=name, seed=seed))
+        keys[name] = plan.add(Unit(key, "generate", label, (clips,), task))
         plan.generated[machine, name, seed] = key
     return keys
 
@@ -140,14 +135,14 @@ def _plan_detector(
     learnt = task | {"plugin": _entry(detector, scoring=False)}
     fitted = key_of(stage="fit", version=detector.version, clips=identity.fit, **learnt)
     task |= {"clips": clips, "holdout": loaded.spec.holdout.model_dump()}
-    plan.add(Unit(fitted, "fit", f"fit {name} on {machine}, seed {seed}", (clips,), task, machine, name, None, seed))
+    plan.add(Unit(fitted, "fit", f"fit {name} on {machine}, seed {seed}", (clips,), task))
     for source, made in (("real", None), *generated.items()):
         scored = {"generated": made} if made else {"fit": identity.fit, "test": identity.test}
         key = key_of(stage="score", fitted=fitted, plugin=task["plugin"], scored=scored)
         needs = (clips, fitted, *([made] if made else []))
         label = f"score {source} clips of {machine} with {name}, seed {seed}"
         score_task = task | {"fit": fitted, "generated": made}
-        plan.add(Unit(key, "score", label, needs, score_task, machine, name, source, seed))
+        plan.add(Unit(key, "score", label, needs, score_task))
         plan.scores.append(ScoreUse(key, machine, name, source, seed, seed if made else -1))
 
 
@@ -213,7 +208,7 @@ def _plan_made_clips(plan: Plan, loaded: LoadedSpec, machine: str) -> _Identity:
     task = _task(dataset) | {"machine": machine}
     key = key_of(stage="clips", version=dataset.version, **task)
     task |= {"holdout": holdout.model_dump()}
-    plan.clips[machine] = plan.add(Unit(key, "clips", f"make clips of {machine}", (), task, machine))
+    plan.clips[machine] = plan.add(Unit(key, "clips", f"make clips of {machine}", (), task))
     # What cannot be looked at yet is identified by how it is made and divided.
     train = key_of(clips=key, seed=holdout.seed, train=holdout.train)
     test = key_of(clips=key, seed=holdout.seed, normal=holdout.normal, anomaly=holdout.anomaly)
@@ -227,7 +222,7 @@ def _plan_listed_clips(plan: Plan, loaded: LoadedSpec, machine: str, clips: Clip
     # use them are identified by content only.
     files = [[path, *file_stat(path)] for path in clips.frame["path"]]
     key = key_of(stage="clips", content=clips.content_id(), files=files)
-    plan.clips[machine] = plan.add(Unit(key, "clips", f"list clips of {machine}", (), {}, machine))
+    plan.clips[machine] = plan.add(Unit(key, "clips", f"list clips of {machine}", (), {}))
     if not store.has(key):
         with store.publish(key, {"stage": "clips", "machine": machine}) as folder:
             clips.save(folder / CLIPS)

@@ -22,7 +22,7 @@ SPEC, SCORES, GENERATED, PROBLEMS = "spec.yaml", "scores.parquet", "generated_cl
 ENVIRONMENT, ARTEFACTS, TRACEBACKS = "environment.json", "artefacts.json", "tracebacks.txt"
 
 
-@dataclass
+@dataclass(repr=False)
 class Results:
     """The results of a run.
 
@@ -42,9 +42,12 @@ class Results:
     problems: list[dict[str, Any]]
     comparison: Comparison
 
+    def __repr__(self) -> str:
+        return f"Results({str(self.folder)!r})"
+
     @property
     def gaps(self) -> pd.DataFrame:
-        """AUC on the original and the generated set, and their gap: one row a machine, detector and generator."""
+        """AUC on original and generated sets and their gap, in fractions: one row a machine, detector, generator."""
         return self.comparison.gaps
 
     @property
@@ -137,7 +140,6 @@ def write(results: Results, environment: dict[str, Any], artefacts: dict[str, An
     from asdbench.report import write_tables
 
     folder = results.folder
-    folder.mkdir(parents=True, exist_ok=True)
     remove_abandoned(folder.parent)
     with temporary_folder(folder.parent) as new:
         results.scores.to_parquet(new / SCORES, index=False)
@@ -148,6 +150,7 @@ def write(results: Results, environment: dict[str, Any], artefacts: dict[str, An
         write_tables(results.comparison, new)
         if tracebacks:
             (new / TRACEBACKS).write_text(tracebacks)
+        folder.mkdir(exist_ok=True)
         # From here on, a folder without a spec is not whole, and is not taken for a run.
         for name in (SPEC, TRACEBACKS):
             (folder / name).unlink(missing_ok=True)

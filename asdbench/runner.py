@@ -20,7 +20,7 @@ from asdbench.progress import Progress
 from asdbench.results import TRACEBACKS, Results, compare_scores, write
 from asdbench.roles import refuse_shared_audio
 from asdbench.spec import LoadedSpec, PluginSpec, load_spec
-from asdbench.store import Store, StoreError, disk_errors, key_of
+from asdbench.store import Store, disk_errors, key_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -151,13 +151,21 @@ def _conclude(
     with disk_errors(folder):
         write(results, _environment(), keys, tracebacks)
     own = [failure for failure in failures if failure.cause is None and failure.applicable]
-    if own:
-        first, others = own[0], len(own) - 1
-        more = f" (and {others} more {'unit' if others == 1 else 'units'})" if others else ""
+    wrong = [f"could not {failure.unit.label}: {failure.reason}" for failure in own] + _failed_metrics(results.metrics)
+    if wrong:
+        more = f" (and {len(wrong) - 1} more like it)" if len(wrong) > 1 else ""
         log = f"; tracebacks are in {folder / TRACEBACKS}" if tracebacks else ""
-        message = f"could not {first.unit.label}: {first.reason}{more}; the other cells are computed{log}"
-        raise IncompleteRunError(message, results)
+        raise IncompleteRunError(f"{wrong[0]}{more}; the other cells are computed{log}", results)
     return results
+
+
+def _failed_metrics(metrics: pd.DataFrame) -> list[str]:
+    """What metric plugins raised, in the comparison's words."""
+    failed = metrics[metrics["reason"].str.startswith(tuple(f"{name} failed: " for name in metrics["metric"].unique()))]
+    return [
+        f"the metric {row.reason} (on {row.machine} with {row.detector})"
+        for row in failed.drop_duplicates("metric").itertuples()
+    ]
 
 
 def _score_table(plan: Plan, store: Store) -> pd.DataFrame:
@@ -253,6 +261,3 @@ def _environment() -> dict[str, Any]:
         "command": sys.argv,
         "packages": versions,
     }
-
-
-__all__ = ["IncompleteRunError", "StoreError", "run"]

@@ -1,4 +1,7 @@
-"""What `asdbench simulate` does: recordings of simulated machines in a folder, made by one process a CPU."""
+"""What `asdbench simulate` does: recordings of simulated machines in a folder, made by one process a CPU.
+
+The one command that belongs to one dataset, and so the one place of the framework that knows a plugin.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,9 @@
 """Contract tests that the author of a plugin runs on their own class, from pytest or with ``asdbench check``.
 
-def test_contract():
-    asdbench.testing.check_detector(MyDetector, k=3)
+Example::
+
+    def test_contract():
+        asdbench.testing.check_detector(MyDetector, k=3)
 """
 
 from __future__ import annotations
@@ -209,7 +211,8 @@ def dataset_checks(dataset: type[Dataset], settings: dict[str, Any]) -> Iterator
             for machine, before in sets.items():
                 folder = Path(name) / "second" / machine
                 folder.mkdir(parents=True)
-                again = ClipSet.from_files(dataset(**settings).clips(machine, folder), instance.sample_rate)
+                table = dataset(**settings).clips(machine, folder)
+                again = ClipSet.from_files(table, instance.sample_rate, instance.channel)
                 assert list(again.frame["clip_id"]) == list(before.frame["clip_id"]), "the order of clips changes"
                 assert list(again.frame["content_hash"]) == list(before.frame["content_hash"]), "the audio changes"
 

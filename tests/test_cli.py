@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import stat
@@ -50,7 +51,7 @@ def test_plan_says_what_would_run_and_runs_nothing(spec_data, write_spec, asdben
 def test_validate(spec_data, write_spec, asdbench_command, refusal):
     done = asdbench_command("validate", write_spec(spec_data))
     assert done.returncode == 0
-    assert "valid: 2 machines, 1 detectors, 2 generators, 1 seeds" in done.stdout
+    assert "valid: 2 machines, 1 detector, 2 generators, 1 seed" in done.stdout
     assert "did you mean 'pump'" in refusal("validate", write_spec(spec_data | {"machines": ["pmp"]}))
 
 
@@ -384,3 +385,45 @@ def test_a_half_written_plugin_is_not_left_behind(asdbench_command, tmp_path):
     assert "the disk is full" in done.stderr
     assert list(tmp_path.iterdir()) == []
     assert asdbench_command("new", "detector", "half").returncode == 0
+
+
+def test_a_terminal_gets_a_bar(spec_data, write_spec, tmp_path):
+    pty = pytest.importorskip("pty")
+    write_spec(spec_data)
+    import fcntl
+    import struct
+    import termios
+
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
+    command = [sys.executable, "-m", "asdbench.cli", "run", "spec.yaml", "--workers", "1"]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=theirs)
+    os.close(theirs)
+    text = b""
+    while True:
+        try:
+            piece = os.read(ours, 4096)
+        except OSError:  # how Linux says that the other end is closed
+            break
+        if not piece:
+            break
+        text += piece
+    os.close(ours)
+    assert process.wait() == 0
+    assert b"\r" in text
+    assert b"100%" in text
+
+
+def test_what_show_tells_of_a_generated_clip_is_what_made_it(spec_data, write_spec, asdbench_command, tmp_path):
+    from asdbench.seeding import derive_seed
+
+    spec_data["generators"] = {"effects": {"use": "effects", "effects": ["tones"], "severity": 0.25}}
+    done = asdbench_command("run", write_spec(spec_data), "--workers", 1)
+    shown = pd.read_csv(io.StringIO(asdbench_command("show", "--generated").stdout), dtype=str)
+    for row in shown.itertuples():
+        provenance = json.loads(row.provenance)
+        assert provenance["effect"] == "tones"
+        assert provenance["severity"] == 0.25
+        assert provenance["seed"] == derive_seed(0, "generate", row.machine)
+        assert (tmp_path / "runs" / ".store" / row.file).is_file()
+    assert done.returncode == 0

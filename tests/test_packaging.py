@@ -59,6 +59,15 @@ def test_the_installed_package_finds_its_plugins_and_specs_from_anywhere(wheel, 
     )
     assert done.returncode == 0, done.stderr
     assert "valid: 5 machines" in done.stdout
+    load_all = (
+        "from asdbench import plugins\n"
+        "for registry in (plugins.datasets, plugins.detectors, plugins.generators, plugins.metrics):\n"
+        "    for name in registry.names():\n"
+        "        assert asdbench.__file__.startswith(sys.argv[1]) and registry.get(name)\n"
+    )
+    code = f"import asdbench, sys\n{load_all}"
+    environment = {**os.environ, "PYTHONPATH": str(installed)}
+    subprocess.run([sys.executable, "-c", code, str(installed)], cwd=tmp_path, env=environment, check=True)
 
 
 def test_nothing_is_installed_at_the_top_level_but_asdbench(tmp_path):

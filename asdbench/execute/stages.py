@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -93,23 +93,19 @@ def _generate(task: Task, store: Store, folder: Path) -> None:
     rows = _rows_to_make(roles, task["count"])
     made = iter(generator.generate(Request(rows=rows, pool=roles.pool, sample_rate=sample_rate)))
     labels: list[dict[str, Any]] = []
-    for index, row in enumerate(rows.to_dict("records")):
+    for index, row in enumerate(_records(rows)):
         clip = next(made, None)
         if clip is None:
             raise PluginError(f"the generator made {index} clips, {len(rows)} were asked for")
         waveform = checked_waveform(clip, index, sample_rate)
-        path = folder / row["clip_id"]
+        if clip.attributes is not None:
+            row = {**row, "attributes": clip.attributes}
+        clip_id = _generated_name(index, row)
+        path = folder / clip_id
         path.parent.mkdir(parents=True, exist_ok=True)
         audio.write(path, waveform, sample_rate, subtype="FLOAT")
-        attributes = row["attributes"] if clip.attributes is None else clip.attributes
-        labels.append(
-            {
-                **{str(name): value for name, value in row.items()},
-                "path": str(path),
-                "attributes": attributes,
-                "provenance": json_values(clip.provenance),
-            }
-        )
+        provenance = json_values(clip.provenance)
+        labels.append({**row, "clip_id": clip_id, "path": str(path), "provenance": provenance})
     if next(made, None) is not None:
         raise PluginError(f"the generator made more clips than the {len(rows)} that were asked for")
     clips = ClipSet.from_files(labels, sample_rate, source=task["plugin"]["use"])
@@ -204,16 +200,20 @@ def _rows_to_make(roles: Roles, count: int | None) -> pd.DataFrame:
     frame = frame.sort_values("clip_id", kind="stable", ignore_index=True)
     frame = frame.iloc[np.arange(count or len(frame)) % len(frame)].reset_index(drop=True)
     rows = frame[["machine", "section", "domain", "attributes"]].assign(split="test", condition="anomaly")
-    rows["clip_id"] = [_generated_name(index, row) for index, row in enumerate(rows.itertuples())]
+    rows["clip_id"] = [_generated_name(index, row) for index, row in enumerate(_records(rows))]
     return rows
 
 
-def _generated_name(index: int, row: Any) -> str:
+def _records(rows: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(name): value for name, value in row.items()} for row in rows.to_dict("records")]
+
+
+def _generated_name(index: int, row: Mapping[str, Any]) -> str:
     """A name in the form of DCASE Task 2, so that other tools read the folder."""
-    attributes = "".join(f"_{key}_{value}" for key, value in row.attributes.items())
-    name = f"section_{row.section}_{row.domain}_test_{row.condition}_{index:04d}{attributes}"
+    attributes = "".join(f"_{key}_{value}" for key, value in row["attributes"].items())
+    name = f"section_{row['section']}_{row['domain']}_test_{row['condition']}_{index:04d}{attributes}"
     safe = "".join(c if c.isalnum() or c in "._-" else "-" for c in name)
-    return f"{row.machine}/test/{safe.encode()[:_LONGEST_NAME].decode(errors='ignore')}.wav"
+    return f"{row['machine']}/test/{safe.encode()[:_LONGEST_NAME].decode(errors='ignore')}.wav"
 
 
 _LONGEST_NAME = 200  # bytes; file systems allow 255

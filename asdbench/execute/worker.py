@@ -23,30 +23,29 @@ def attempt(message: dict[str, Any], store: Store) -> dict[str, Any]:
     """Carry out one unit and say how it went.
 
     Returns:
-        ``{"key", "ok", "fatal", "applicable", "reason", "traceback"}``.
+        ``{"ok", "fatal", "applicable", "reason", "traceback"}``.
     """
     from asdbench.execute.stages import carry_out
 
     try:
         carry_out(message["stage"], message["key"], message["label"], message["task"], store)
     except StoreError as error:
-        return _failure(message, str(error), fatal=True)
+        return _failure(str(error), fatal=True)
     except NotApplicableError as error:
-        return _failure(message, str(error)) | {"applicable": False}
+        return _failure(str(error)) | {"applicable": False}
     except UserError as error:
-        return _failure(message, str(error))
+        return _failure(str(error))
     except MemoryError:
-        return _failure(message, "the memory is used up")
+        return _failure("the memory is used up")
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # a plugin may raise SystemExit or worse
-        return _failure(message, _in_words(error)) | {"traceback": _traceback()}
-    return _failure(message, "") | {"ok": True}
+        return _failure(_in_words(error)) | {"traceback": _traceback()}
+    return _failure("") | {"ok": True}
 
 
-def _failure(message: dict[str, Any], reason: str, fatal: bool = False) -> dict[str, Any]:
-    answer = {"key": message["key"], "ok": False, "fatal": fatal, "applicable": True}
-    return answer | {"reason": reason, "traceback": ""}
+def _failure(reason: str, fatal: bool = False) -> dict[str, Any]:
+    return {"ok": False, "fatal": fatal, "applicable": True, "reason": reason, "traceback": ""}
 
 
 def _in_words(error: BaseException) -> str:
@@ -82,7 +81,7 @@ def main() -> None:
     store = Store(Path(setup["store"]))
     while True:
         message = messages.get()
-        answer = _failure(message, trouble) if trouble else attempt(message, store)
+        answer = _failure(trouble) if trouble else attempt(message, store)
         answers.write(json.dumps(answer) + "\n")
         answers.flush()
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from asdbench.compare import Comparison
 
 DASH = "–"
+FEW_CLIPS = 20
+"""With fewer clips in a class a table says that they are few."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,7 @@ def tables(comparison: Comparison) -> list[Table]:
     """All tables of a comparison, in the order of a report; those that would be empty are left out."""
     made = [
         table_iv(comparison),
+        gaps(comparison),
         summary(comparison),
         official_scores(comparison),
         measures(comparison),
@@ -118,8 +121,35 @@ def table_iv(comparison: Comparison) -> Table:
         notes.lines(),
         _frame(numbers),
         labels=2,
-        remarks=_gap_remarks(comparison),
+        remarks=[*_gap_remarks(comparison), *_remark_on_dashes(comparison)],
     )
+
+
+def gaps(comparison: Comparison) -> Table:
+    """The cells of all detectors, one row a machine and generator: the long form of `table_iv`."""
+    parts = [gaps_of_detector(comparison, detector) for detector in comparison.detectors]
+    notes = Notes()
+    rows: list[Sequence[str]] = []
+    for detector, part in zip(comparison.detectors, parts, strict=True):
+        # Each part numbers its own footnotes: number them through.
+        renumbered = {note.partition(" ")[0]: notes.mark(note.partition(" ")[2]).strip() for note in part.notes}
+        for row in part.rows:
+            rows.append([detector, *(_renumber(cell, renumbered) for cell in row)])
+    return Table(
+        "gaps",
+        "AUC on original and generated test sets by detector",
+        ["Detector", *parts[0].header] if parts else [],
+        rows,
+        notes.lines(),
+        comparison.gaps,
+        labels=3,
+        remarks=list(dict.fromkeys(remark for part in parts for remark in part.remarks)),
+    )
+
+
+def _renumber(cell: str, numbers: Mapping[str, str]) -> str:
+    text, space, number = cell.rpartition(" ")
+    return f"{text}{space}{numbers[number]}" if number in numbers else cell
 
 
 def gaps_of_detector(comparison: Comparison, detector: str) -> Table:
@@ -183,7 +213,8 @@ def summary(comparison: Comparison) -> Table:
         label = groups[row["generator"], row["test_set"]]
         rows.append([row["detector"], label, *_summary_cells(row, notes)])
     published_row = _published_summary()
-    if rows:
+    is_comparable = rows and any(published.table_iv(machine) for machine in comparison.machines)
+    if is_comparable:
         rows.append(["[published]", "MIMII-Gen, Table IV", *_summary_cells(published_row, notes)])
         records.append({"detector": published.LABEL, "generator": "MIMII-Gen", "test_set": "", **published_row})
     return Table(
@@ -194,7 +225,7 @@ def summary(comparison: Comparison) -> Table:
         notes.lines(),
         _frame(records),
         labels=2,
-        remarks=[f"[published]: {published.CITATION}."] if rows else [],
+        remarks=[f"[published]: {published.CITATION}."] if is_comparable else [],
     )
 
 
@@ -213,7 +244,9 @@ def official_scores(comparison: Comparison) -> Table:
             # A mean over the seeds that happen to be complete would compare different sets of machines.
             total |= {"value": float("nan"), "sd": float("nan")}
             scored = sorted({str(row["reason"]) for row in _records(found) if row["row"] == "total of scored machines"})
-            if len(scored) > 1 or partial["n_seeds"] < total["n_seeds_expected"]:
+            if partial["n_seeds"] == 0:
+                scored = [total["missing"]]
+            elif len(scored) > 1 or partial["n_seeds"] < total["n_seeds_expected"]:
                 partial |= {"value": float("nan"), "sd": float("nan")}
                 scored = ["the machines that can be scored are not the same for every seed"]
             shown = _mean_sd(partial["value"], partial["sd"], notes.mark(scored[0]))
@@ -445,10 +478,26 @@ def _gap_remarks(comparison: Comparison) -> list[str]:
         f"gap: AUC generated - AUC original in points (1 point = 0.01); {confidence} interval: paired bootstrap over "
         f"clips, {comparison.resamples} resamples, given the fitted detectors.",
         f"[published]: {published.CITATION}." if any(kinds) else "",
-        f"{DASH} without a number: the paper has no such machine." if not all(kinds) and any(kinds) else "",
+        _remark_on_few_clips(gaps),
         "One seed: there is no standard deviation." if int(gaps["n_seeds_expected"].max()) == 1 else "",
     ]
     return [remark for remark in remarks if remark]
+
+
+def _remark_on_dashes(comparison: Comparison) -> list[str]:
+    kinds = [published.table_iv(machine) is not None for machine in comparison.machines]
+    return [f"{DASH} without a number: the paper has no such machine."] if any(kinds) and not all(kinds) else []
+
+
+def _remark_on_few_clips(gaps: pd.DataFrame) -> str:
+    counts = gaps[["n_normal", "n_anomaly_original", "n_anomaly_generated"]].min(axis=1)
+    few = list(dict.fromkeys(gaps["machine"][counts < FEW_CLIPS]))
+    if not few:
+        return ""
+    return (
+        f"Fewer than {FEW_CLIPS} clips in a class ({', '.join(few)}): too few to conclude anything; the bootstrap "
+        "knows nothing of what so few clips do not show, and its intervals are too narrow."
+    )
 
 
 def _interval_name(comparison: Comparison) -> str:

@@ -39,7 +39,9 @@ class DcaseAutoencoder(Detector):
     stacked: int = setting(5, ge=1, description="consecutive frames in a vector")
     width: int = setting(128, ge=1, description="units of a hidden layer")
     bottleneck: int = setting(8, ge=1, description="units of the bottleneck")
-    device: Literal["auto", "cpu", "cuda", "mps"] = setting("auto", description="where the network is computed")
+    device: Literal["auto", "cpu", "cuda", "mps"] = setting(
+        "auto", description="where the network is computed; what a GPU has fitted is used on a CPU too, and the reverse"
+    )
 
     def fit(self, clips: ClipSet) -> None:
         """Train the network, then gather the covariance of its residuals for each domain."""

@@ -47,6 +47,7 @@ def test_ten_kills_at_random_moments_change_no_digit(spec, tmp_path):
     seconds = time.monotonic() - began
     moments = random.Random(0)
     killed, published = tmp_path / "killed", {}
+    in_the_middle = 0
     for _ in range(10):
         process = start(spec, killed)
         time.sleep(moments.uniform(0.1, 0.7) * seconds)
@@ -55,7 +56,9 @@ def test_ten_kills_at_random_moments_change_no_digit(spec, tmp_path):
         now = artefacts(killed)
         # What was published before stays as it was: it is neither lost nor made again.
         assert {key: now.get(key) for key in published} == published
+        in_the_middle += published != now
         published = now
+    assert in_the_middle  # some kills fell between the first and the last artefact
     last = start(spec, killed)
     assert last.wait() == 0, last.stderr.read()
     now = artefacts(killed)
@@ -104,8 +107,11 @@ def test_an_interrupted_run_says_how_to_go_on(spec, tmp_path):
 
 
 def test_two_runs_at_once_on_one_store_both_end_right(spec, tmp_path):
+    alone = start(spec, tmp_path / "alone")
+    assert alone.wait() == 0, alone.stderr.read()
     both = [start(spec, tmp_path / "both", workers=1) for _ in range(2)]
     outputs = [process.communicate() for process in both]
     assert [process.returncode for process in both] == [0, 0], outputs
     assert outputs[0][0] == outputs[1][0]
+    assert tables(tmp_path / "both") == tables(tmp_path / "alone")
     assert list((tmp_path / "both" / ".store" / "tmp").iterdir()) == []

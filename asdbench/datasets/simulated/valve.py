@@ -55,7 +55,6 @@ BODY: Modes = (
 JET_HZ = 0.2 * 270.0 / 0.012
 """Peak of the jet: Strouhal number times velocity in m/s over the diameter of the exhaust in m."""
 JET: Curve = ((JET_HZ / 16, -18.0), (JET_HZ / 4, -9.0), (JET_HZ / 2, -4.0), (JET_HZ, 0.0), (2 * JET_HZ, -4.0))
-GRIT: Curve = ((300.0, -20.0), (1200.0, -3.0), (2500.0, 0.0), (5000.0, -6.0), (8000.0, -14.0))
 
 
 @dataclass(frozen=True)
