@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import numpy as np
 import pandas as pd
 import pytest
@@ -20,6 +21,10 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 
 from asdbench import audio  # noqa: E402
 from asdbench.seeding import derive_rng  # noqa: E402
+
+# No time limit on an example (machines are shared), and the same examples everywhere.
+hypothesis.settings.register_profile("asdbench", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("asdbench")
 
 ROOT = Path(__file__).parents[1]
 SHARED_DATA = ROOT.parent / "shared" / "data"
