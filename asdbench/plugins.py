@@ -76,11 +76,13 @@ class Plugin:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        annotations = cls.__dict__.get("__annotations__", {})  # noqa: RUF063 - not a copy: some are taken out
-        for name in [name for name in annotations if name.endswith("_") and name not in vars(cls)]:
-            del annotations[name]  # the type of what `fit` learns, not a setting
-        for name in annotations:
-            if name in _RESERVED and not str(annotations[name]).startswith("ClassVar"):
+        # An annotation that ends in an underscore and has no default is the type of what `fit` learns, not a setting.
+        annotations = inspect.get_annotations(cls)
+        settings = {n: kind for n, kind in annotations.items() if not n.endswith("_") or n in vars(cls)}
+        if settings != annotations:
+            cls.__annotations__ = settings
+        for name in settings:
+            if name in _RESERVED and "ClassVar" not in str(annotations[name]):
                 raise UserError(
                     f"{cls.__name__}: '{name}' cannot be the name of a setting, plugins have it already; "
                     f"call the attribute otherwise and give `setting(…, alias='{name}')`"
