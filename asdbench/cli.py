@@ -110,9 +110,16 @@ def run(
     from asdbench.runner import IncompleteRunError
     from asdbench.runner import run as run_benchmark
 
-    loaded = _load(spec, overrides, plugin_files)
     try:
-        results = run_benchmark(loaded, runs=runs, store=store, workers=workers, quiet=quiet)
+        results = run_benchmark(
+            spec,
+            runs=runs,
+            store=store,
+            workers=workers,
+            overrides=overrides,
+            plugin_files=plugin_files,
+            quiet=quiet,
+        )
     except IncompleteRunError as error:
         _print_results(error.results)
         raise

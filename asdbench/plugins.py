@@ -100,7 +100,7 @@ class Plugin:
     @classmethod
     def summary(cls) -> str:
         """First line of the docstring, for listings."""
-        return (inspect.getdoc(cls) or "").partition("\n")[0]
+        return _first_line(inspect.getdoc(cls))
 
     @classmethod
     def setting_names(cls, *, scoring: bool | None = None) -> list[str]:
@@ -299,7 +299,7 @@ class Registry(Generic[T]):
             line = _first_line_in_source(entry)
             if line:
                 return line
-        return (inspect.getdoc(self.get(name)) or "").partition("\n")[0]
+        return _first_line(inspect.getdoc(self.get(name)))
 
     def forget_files(self) -> None:
         """Drop the plugins of plugin files."""
@@ -463,10 +463,14 @@ def _first_line_in_source(entry: EntryPoint) -> str:
         source = Path(spec.origin).read_text(encoding="utf-8") if spec is not None and spec.origin else ""
         for node in ast.parse(source).body:
             if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == entry.attr:
-                return (ast.get_docstring(node) or "").partition("\n")[0]
+                return _first_line(ast.get_docstring(node))
     except (ImportError, OSError, SyntaxError, ValueError):
         pass  # `get` will say what is wrong with it
     return ""
+
+
+def _first_line(docstring: str | None) -> str:
+    return (docstring or "").partition("\n")[0]
 
 
 def _identity(plugin: Any) -> str:

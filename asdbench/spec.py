@@ -138,7 +138,6 @@ class LoadedSpec:
         plugin_files: absolute paths of the plugin files it names.
         dataset: the dataset instance.
         detectors, generators: instances by the spec's names; they carry settings and are never fitted.
-        metrics: metric functions by name.
     """
 
     def __init__(self, data: dict[str, Any], places: Places, folder: FilePath, plugin_files: list[FilePath]) -> None:
@@ -159,10 +158,8 @@ class LoadedSpec:
             name: self._build(plugins.generators, entry, ("generators", name))
             for name, entry in self.spec.generators.items()
         }
-        self.metrics = {
-            name: self._lookup(plugins.metrics, name, ("metrics", index))
-            for index, name in enumerate(self.spec.metrics)
-        }
+        for index, name in enumerate(self.spec.metrics):
+            self._lookup(plugins.metrics, name, ("metrics", index))
         if not self.generators and all(entry.anomaly == "generated" for entry in self.spec.test_sets.values()):
             raise UserError(
                 f"{self._where(('test_sets',))}: every test set needs generated clips, but there is no generator"

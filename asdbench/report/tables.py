@@ -127,29 +127,18 @@ def table_iv(comparison: Comparison) -> Table:
 
 def gaps(comparison: Comparison) -> Table:
     """The cells of all detectors, one row a machine and generator: the long form of `table_iv`."""
-    parts = [gaps_of_detector(comparison, detector) for detector in comparison.detectors]
     notes = Notes()
-    rows: list[Sequence[str]] = []
-    for detector, part in zip(comparison.detectors, parts, strict=True):
-        # Each part numbers its own footnotes: number them through.
-        renumbered = {note.partition(" ")[0]: notes.mark(note.partition(" ")[2]).strip() for note in part.notes}
-        for row in part.rows:
-            rows.append([detector, *(_renumber(cell, renumbered) for cell in row)])
+    detectors = comparison.detectors
     return Table(
         "gaps",
         "AUC on original and generated test sets by detector",
-        ["Detector", *parts[0].header] if parts else [],
-        rows,
+        ["Detector", *_gap_header(comparison)],
+        [[detector, *row] for detector in detectors for row in _gap_rows(comparison, detector, notes)],
         notes.lines(),
         comparison.gaps,
         labels=3,
-        remarks=list(dict.fromkeys(remark for part in parts for remark in part.remarks)),
+        remarks=_long_gap_remarks(comparison),
     )
-
-
-def _renumber(cell: str, numbers: Mapping[str, str]) -> str:
-    text, space, number = cell.rpartition(" ")
-    return f"{text}{space}{numbers[number]}" if number in numbers else cell
 
 
 def gaps_of_detector(comparison: Comparison, detector: str) -> Table:
@@ -158,17 +147,25 @@ def gaps_of_detector(comparison: Comparison, detector: str) -> Table:
     This long form fits a terminal whatever the number of generators.
     """
     notes = Notes()
+    return Table(
+        "gaps",
+        f"{detector}: AUC on original and generated test sets",
+        _gap_header(comparison),
+        _gap_rows(comparison, detector, notes),
+        notes.lines(),
+        comparison.gaps[comparison.gaps["detector"] == detector],
+        labels=2,
+        remarks=_long_gap_remarks(comparison),
+    )
+
+
+def _gap_header(comparison: Comparison) -> list[str]:
+    names = ["Machine", "Generator", "AUC original", "AUC generated", "gap (points)"]
+    return [*names, _interval_name(comparison), "clips", "seeds"]
+
+
+def _gap_rows(comparison: Comparison, detector: str, notes: Notes) -> list[list[str]]:
     groups = _generated_sets(comparison.gaps)
-    header = [
-        "Machine",
-        "Generator",
-        "AUC original",
-        "AUC generated",
-        "gap (points)",
-        _interval_name(comparison),
-        "clips",
-        "seeds",
-    ]
     cells = comparison.gaps[comparison.gaps["detector"] == detector]
     rows = []
     for machine in comparison.machines:
@@ -180,16 +177,11 @@ def gaps_of_detector(comparison: Comparison, detector: str) -> Table:
         values = published.table_iv(machine)
         if values is not None and len(cells):
             rows.append([machine, "[published]", *_published_cells(machine), "", "", ""])
-    return Table(
-        "gaps",
-        f"{detector}: AUC on original and generated test sets",
-        header,
-        rows,
-        notes.lines(),
-        cells,
-        labels=2,
-        remarks=["clips: normal/anomalous original/anomalous generated.", *_gap_remarks(comparison)],
-    )
+    return rows
+
+
+def _long_gap_remarks(comparison: Comparison) -> list[str]:
+    return ["clips: normal/anomalous original/anomalous generated.", *_gap_remarks(comparison)]
 
 
 def summary(comparison: Comparison) -> Table:
