@@ -14,6 +14,7 @@ import click
 from asdbench.errors import UserError
 
 if TYPE_CHECKING:
+    from asdbench.clips import ClipSet
     from asdbench.results import Results
     from asdbench.spec import LoadedSpec
 
@@ -22,6 +23,12 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _names(context: click.Context, option: click.Parameter, value: str | None) -> tuple[str, ...]:
+    """Split comma-separated names."""
+    return tuple(dict.fromkeys(name.strip() for name in value.split(",") if name.strip())) if value else ()
+
 
 _spec_options = [
     click.argument("spec"),
@@ -33,6 +40,15 @@ _store_options = [
     click.option(
         "--store", type=_FOLDER, envvar="ASDBENCH_STORE", help="Folder of finished work.  [default: RUNS/.store]"
     ),
+]
+_recording_options = [
+    click.option("--data", type=_FOLDER, help="Folder with recordings."),
+    click.option("--dataset", default="dcase", show_default=True, help="Dataset plugin that reads the folder."),
+    click.option(
+        "--dataset-set", "dataset_settings", multiple=True, metavar="SETTING=VALUE", help="Setting of the dataset."
+    ),
+    click.option("--spec", help="Benchmark whose pool of recordings is used, in place of a folder."),
+    click.option("--machines", callback=_names, help="Comma-separated machine types.  [default: all]"),
 ]
 
 
@@ -220,6 +236,124 @@ def simulate(folder: Path, machines: str | None, overrides: tuple[str, ...]) -> 
     click.echo(f"{folder}: {count} clips")
 
 
+@main.group()
+def train() -> None:
+    """Train what learns."""
+
+
+@train.command("generator")
+@click.argument("name")
+@_with(_recording_options)
+@click.option("--out", type=_FOLDER, required=True, help="Folder of the model; an interrupted training in it goes on.")
+@click.option(
+    "--for", "target", metavar="MACHINE", help="With exposure 'other-machines': whose anomalies stay unheard."
+)
+@click.option("--set", "overrides", multiple=True, metavar="SETTING=VALUE", help="Setting of the generator.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the training.")
+@click.option("--plugin", "plugin_files", multiple=True, type=_FILE, help="Python file with plugins.")
+def train_generator(
+    name: str,
+    data: Path | None,
+    dataset: str,
+    dataset_settings: tuple[str, ...],
+    spec: str | None,
+    machines: tuple[str, ...],
+    out: Path,
+    target: str | None,
+    overrides: tuple[str, ...],
+    seed: int,
+    plugin_files: tuple[Path, ...],
+) -> None:
+    """Train the generator NAME on all recordings of a folder, or on those that a benchmark keeps for generators.
+
+    On several GPUs: `accelerate launch --multi_gpu -m asdbench train generator …`.
+    """
+    from asdbench import training
+    from asdbench.plugins import load_files
+    from asdbench.progress import Progress
+
+    if (data is None) == (spec is None):
+        raise UserError("give either --data (a folder) or --spec (a benchmark), to say what to learn from")
+    loaded = _load(spec, (), plugin_files) if spec is not None else None
+    if loaded is None:
+        load_files(plugin_files)
+    generator = training.generator_for_training(name, loaded, overrides)
+    clips = _recordings(data, dataset, dataset_settings, machines, loaded, target)
+    training.train(generator, clips, out, seed, target, Progress())
+    click.echo(f"{out}: the model; use it with `--set generators.NAME.checkpoint={out}` or `asdbench generate`")
+
+
+@main.command()
+@click.argument("name")
+@click.argument("out", type=_FOLDER)
+@_with(_recording_options)
+@click.option(
+    "--condition",
+    type=click.Choice(["normal", "anomaly", "both"]),
+    default="both",
+    show_default=True,
+    help="Condition of the clips.",
+)
+@click.option("--count", type=click.IntRange(1), default=10, show_default=True, help="Clips a machine and condition.")
+@click.option("--attribute", "attributes", multiple=True, metavar="NAME=VALUE", help="Attribute of the clips.")
+@click.option("--caption", help="Text for generators that read one, in place of what they make of the labels.")
+@click.option("--sample-rate", type=click.IntRange(1000, 768000), default=16000, show_default=True, help="In Hz.")
+@click.option("--set", "overrides", multiple=True, metavar="SETTING=VALUE", help="Setting of the generator.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the clips.")
+@click.option("--plugin", "plugin_files", multiple=True, type=_FILE, help="Python file with plugins.")
+def generate(
+    name: str,
+    out: Path,
+    data: Path | None,
+    dataset: str,
+    dataset_settings: tuple[str, ...],
+    spec: str | None,
+    machines: tuple[str, ...],
+    condition: str,
+    count: int,
+    attributes: tuple[str, ...],
+    caption: str | None,
+    sample_rate: int,
+    overrides: tuple[str, ...],
+    seed: int,
+    plugin_files: tuple[Path, ...],
+) -> None:
+    """Write clips that the generator NAME makes to OUT, in the layout of DCASE Task 2, with how each was made.
+
+    Labels are those of the recordings (--data or --spec), else those that the generator's model has learnt from.
+    """
+    from asdbench import generating, plugins
+    from asdbench.plugins import load_files
+    from asdbench.progress import Progress
+    from asdbench.settings_text import build_plugin
+
+    if data is not None and spec is not None:
+        raise UserError("give --data (a folder) or --spec (a benchmark), not both")
+    loaded = _load(spec, (), plugin_files) if spec is not None else None
+    if loaded is None:
+        load_files(plugin_files)
+    generator = build_plugin(plugins.generators.get(name), overrides)
+    if generator.needs_training():
+        raise UserError(f"the generator '{name}' has not been trained: give its model, such as --set checkpoint=FOLDER")
+    generator.seed = seed
+    pool = None
+    if data is not None or loaded is not None:
+        pool = _recordings(data, dataset, dataset_settings, machines, loaded, None)
+    wish = generating.Wish(
+        machines=machines,
+        conditions=("normal", "anomaly") if condition == "both" else (condition,),
+        count=count,
+        attributes=generating.parse_attributes(attributes) if attributes else None,
+        caption=caption,
+    )
+    examples = generator.learnt_from(None) if generator.learns else None
+    if pool is not None:
+        examples = pool.frame
+    rows = generating.rows_for(wish, examples)
+    clips = generating.generate(generator, rows, pool, sample_rate, out, Progress())
+    click.echo(f"{out}: {len(clips)} clips; how each was made is in {out / generating.TABLE}")
+
+
 @main.command()
 @click.argument("kind", type=click.Choice(["detector", "generator"]))
 @click.argument("name")
@@ -248,6 +382,28 @@ def _load(spec: str, overrides: tuple[str, ...], plugin_files: tuple[Path, ...])
     from asdbench.spec import load_spec
 
     return load_spec(spec, overrides, plugin_files)
+
+
+def _recordings(
+    data: Path | None,
+    dataset: str,
+    dataset_settings: tuple[str, ...],
+    machines: tuple[str, ...],
+    loaded: LoadedSpec | None,
+    target: str | None,
+) -> ClipSet:
+    """The clips of a folder or of a benchmark's pool."""
+    from asdbench import recordings
+    from asdbench.progress import Progress
+    from asdbench.runner import DEFAULT_RUNS, store_for
+
+    store = store_for(DEFAULT_RUNS, None)
+    store.prepare()
+    if loaded is not None:
+        clips = recordings.of_benchmark(loaded, target, store, Progress())
+        return clips.where(machine=machines) if machines else clips
+    assert data is not None
+    return recordings.of_folder(data, dataset, dataset_settings, machines, store, Progress())
 
 
 def _print_results(results: Results) -> None:

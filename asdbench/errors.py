@@ -21,6 +21,10 @@ class NotApplicableError(UserError):
     """
 
 
+class PluginError(UserError):
+    """A plugin broke its contract."""
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return ``"; did you mean 'x'?"`` or, where nothing is close, the known words; for the end of an error message."""
     known = sorted(known)

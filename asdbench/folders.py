@@ -47,6 +47,26 @@ def remove_abandoned(parent: Path) -> None:
             _unlock(lock)
 
 
+def lock_file(path: Path) -> int:
+    """Wait until no other process has the lock of a file, which is made where it is absent, and take it."""
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        if fcntl is None:
+            return descriptor
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        try:
+            if os.path.samestat(os.fstat(descriptor), os.stat(path)):
+                return descriptor
+        except FileNotFoundError:
+            pass  # who had it removed it; whoever comes next makes another
+        os.close(descriptor)
+
+
+def unlock_file(descriptor: int) -> None:
+    """Give back what `lock_file` took."""
+    os.close(descriptor)
+
+
 def _lock(folder: Path) -> int | None:
     """A lock on the folder, None where another process has it or the folder is gone."""
     if fcntl is None:

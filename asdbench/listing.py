@@ -7,7 +7,7 @@ from typing import Any
 
 from asdbench import plugins
 from asdbench.errors import UserError, did_you_mean
-from asdbench.plugins import Plugin, Registry
+from asdbench.plugins import Plugin, Registry, acts_in
 from asdbench.spec import shipped_specs
 
 _KINDS: dict[str, Registry[Any]] = {
@@ -57,7 +57,7 @@ def details(name: str) -> str:
             kind = kind if "[" not in str(info.annotation) else str(info.annotation)
             default = "required" if info.is_required() else f"default {info.get_default(call_default_factory=True)!r}"
             kind = kind.replace("typing.", "")
-            when = ", scoring only" if info.json_schema_extra else ""
+            when = f", {acts_in(info)} only" if acts_in(info) else ""
             lines.append(f"  {info.alias or attribute} ({kind}, {default}{when})  {info.description or ''}".rstrip())
     return "\n".join(lines)
 

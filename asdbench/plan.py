@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from asdbench.clips import ClipSet, refuse_bad_names
 from asdbench.errors import UserError, did_you_mean
-from asdbench.plugins import Dataset, Detector, Plugin, source_id
+from asdbench.exposure import model_for
+from asdbench.plugins import Dataset, Detector, Generator, Plugin, source_id
 from asdbench.progress import Progress, Steps
 from asdbench.roles import assign_roles
 from asdbench.seeding import derive_seed
@@ -30,7 +31,7 @@ class Unit:
 
     Attributes:
         key: address of its artefact.
-        stage: "clips", "fit", "generate" or "score".
+        stage: "clips", "fit", "train", "generate" or "score".
         label: what it does, for people.
         needs: keys of the units whose artefacts it reads.
         task: everything a worker needs to carry it out, as JSON values.
@@ -41,6 +42,10 @@ class Unit:
     label: str
     needs: tuple[str, ...]
     task: dict[str, Any] = field(repr=False)
+
+    def message(self) -> dict[str, Any]:
+        """What a worker is told."""
+        return {"stage": self.stage, "key": self.key, "label": self.label, "task": self.task}
 
 
 @dataclass(frozen=True)
@@ -93,36 +98,85 @@ def make_plan(loaded: LoadedSpec, store: Store, progress: Progress) -> Plan:
         UserError: unknown machine, bad recordings, audio that would have two roles.
     """
     plan = Plan(machines=choose_machines(loaded))
-    for machine, identity in _plan_clips(plan, loaded, store, progress).items():
+    identities = plan_clips(plan, loaded, store, progress)
+    inputs = {name: _inputs(loaded, name, generator) for name, generator in loaded.generators.items()}
+    for machine, identity in identities.items():
         for seed in loaded.spec.seeds:
-            generated = _plan_generation(plan, loaded, machine, identity, seed)
+            generated = {}
+            if any(entry.anomaly == "generated" for entry in loaded.spec.test_sets.values()):
+                for name, generator in loaded.generators.items():
+                    model = None
+                    if generator.needs_training():
+                        model = _plan_training(plan, loaded, identities, name, inputs[name], seed, machine)
+                    generated[name] = _plan_generation(plan, loaded, machine, identity, seed, name, inputs[name], model)
             for name, detector in loaded.detectors.items():
                 _plan_detector(plan, loaded, machine, identity, seed, name, detector, generated)
     return plan
 
 
-def _plan_generation(plan: Plan, loaded: LoadedSpec, machine: str, identity: _Identity, seed: int) -> dict[str, str]:
-    """Add one unit a generator; return their keys by the generators' names."""
-    if not any(entry.anomaly == "generated" for entry in loaded.spec.test_sets.values()):
-        return {}
-    clips, keys = plan.clips[machine], {}
-    for name, generator in loaded.generators.items():
-        task = _task(generator) | {"seed": derive_seed(seed, "generate", machine)}
-        task["count"] = loaded.spec.generated_clips
-        inputs = {"pool": identity.pool, "test": identity.test}
-        key = key_of(stage="generate", version=generator.version, **inputs, **task)
-        task |= {"clips": clips, "holdout": loaded.spec.holdout.model_dump()}
-        label = f"generate clips of {machine} with {name}, seed {seed}"
-        keys[name] = plan.add(Unit(key, "generate", label, (clips,), task))
-        plan.generated[machine, name, seed] = key
-    return keys
+def _plan_training(
+    plan: Plan,
+    loaded: LoadedSpec,
+    identities: dict[str, Identity],
+    name: str,
+    inputs: dict[str, str],
+    seed: int,
+    machine: str,
+) -> str:
+    """Add the training of a generator that will make clips of a machine; return its key."""
+    generator, exposure = loaded.generators[name], loaded.spec.exposure
+    target = model_for(machine, exposure)
+    task = _task(generator) | {"seed": derive_seed(seed, "train", target or ""), "exposure": exposure, "for": target}
+    # Settings that act in sampling only are not part of the training: generators that differ in them share it.
+    learnt = task | {"plugin": _entry(generator, late=False)}
+    pools = {machine: identity.pool for machine, identity in identities.items()}
+    key = key_of(stage="train", version=generator.version, pools=pools, inputs=inputs, **learnt)
+    clips = {machine: plan.clips[machine] for machine in identities}
+    task |= {"clips": clips, "holdout": loaded.spec.holdout.model_dump()}
+    label = f"train {name}{f' for {target}' if target else ''}, seed {seed}"
+    return plan.add(Unit(key, "train", label, tuple(clips.values()), task))
+
+
+def _plan_generation(
+    plan: Plan,
+    loaded: LoadedSpec,
+    machine: str,
+    identity: Identity,
+    seed: int,
+    name: str,
+    inputs: dict[str, str],
+    model: str | None,
+) -> str:
+    """Add the making of clips of a machine by a generator; return its key."""
+    generator, clips = loaded.generators[name], plan.clips[machine]
+    task = _task(generator) | {"seed": derive_seed(seed, "generate", machine)}
+    task |= {"count": loaded.spec.generated_clips, "model": model, "exposure": loaded.spec.exposure}
+    sources = {"pool": identity.pool, "test": identity.test, "inputs": inputs}
+    if generator.learns:  # what it must not have learnt from
+        sources["fit"] = identity.fit
+    key = key_of(stage="generate", version=generator.version, **sources, **task)
+    task |= {"clips": clips, "holdout": loaded.spec.holdout.model_dump()}
+    label = f"generate clips of {machine} with {name}, seed {seed}"
+    plan.add(Unit(key, "generate", label, (clips, *([model] if model else [])), task))
+    plan.generated[machine, name, seed] = key
+    return key
+
+
+def _inputs(loaded: LoadedSpec, name: str, generator: Generator) -> dict[str, str]:
+    """Files that a generator depends on, by content."""
+    try:
+        return generator.inputs()
+    except UserError as error:
+        raise UserError(f"{loaded.place('generators', name)}: {error}") from error
+    except Exception as error:
+        raise UserError(f"{loaded.place('generators', name)}: failed: {type(error).__name__}: {error}") from error
 
 
 def _plan_detector(
     plan: Plan,
     loaded: LoadedSpec,
     machine: str,
-    identity: _Identity,
+    identity: Identity,
     seed: int,
     name: str,
     detector: Detector,
@@ -132,7 +186,7 @@ def _plan_detector(
     clips = plan.clips[machine]
     task = _task(detector) | {"seed": derive_seed(seed, "fit", machine)}
     # Settings that act in scoring only are not part of the fit: detectors that differ in them share it.
-    learnt = task | {"plugin": _entry(detector, scoring=False)}
+    learnt = task | {"plugin": _entry(detector, late=False)}
     fitted = key_of(stage="fit", version=detector.version, clips=identity.fit, **learnt)
     task |= {"clips": clips, "holdout": loaded.spec.holdout.model_dump()}
     plan.add(Unit(fitted, "fit", f"fit {name} on {machine}, seed {seed}", (clips,), task))
@@ -182,7 +236,7 @@ def outstanding(plan: Plan, done: Iterable[str]) -> list[Unit]:
 
 
 @dataclass(frozen=True)
-class _Identity:
+class Identity:
     """What identifies the content of a machine's clips to the units that use them, by role."""
 
     fit: str
@@ -190,7 +244,7 @@ class _Identity:
     pool: str
 
 
-def _plan_clips(plan: Plan, loaded: LoadedSpec, store: Store, progress: Progress) -> dict[str, _Identity]:
+def plan_clips(plan: Plan, loaded: LoadedSpec, store: Store, progress: Progress) -> dict[str, Identity]:
     """Add the clips of every machine; return their identities."""
     if loaded.dataset.makes_audio:
         return {machine: _plan_made_clips(plan, loaded, machine) for machine in plan.machines}
@@ -198,11 +252,11 @@ def _plan_clips(plan: Plan, loaded: LoadedSpec, store: Store, progress: Progress
     with _plugin_errors(loaded):
         tables = {machine: loaded.dataset.clips(machine, store.root) for machine in plan.machines}
         with progress.steps("checking recordings", sum(map(len, tables.values())), "file") as steps:
-            sets = {machine: _checked_clips(table, loaded.dataset, store, steps) for machine, table in tables.items()}
+            sets = {machine: checked_clips(table, loaded.dataset, store, steps) for machine, table in tables.items()}
     return {machine: _plan_listed_clips(plan, loaded, machine, clips, store) for machine, clips in sets.items()}
 
 
-def _plan_made_clips(plan: Plan, loaded: LoadedSpec, machine: str) -> _Identity:
+def _plan_made_clips(plan: Plan, loaded: LoadedSpec, machine: str) -> Identity:
     """Add the unit that makes the clips of a machine."""
     dataset, holdout = loaded.dataset, loaded.spec.holdout
     task = _task(dataset) | {"machine": machine}
@@ -212,10 +266,10 @@ def _plan_made_clips(plan: Plan, loaded: LoadedSpec, machine: str) -> _Identity:
     # What cannot be looked at yet is identified by how it is made and divided.
     train = key_of(clips=key, seed=holdout.seed, train=holdout.train)
     test = key_of(clips=key, seed=holdout.seed, normal=holdout.normal, anomaly=holdout.anomaly)
-    return _Identity(fit=train, test=test, pool=key_of(train=train, test=test))
+    return Identity(fit=train, test=test, pool=key_of(train=train, test=test))
 
 
-def _plan_listed_clips(plan: Plan, loaded: LoadedSpec, machine: str, clips: ClipSet, store: Store) -> _Identity:
+def _plan_listed_clips(plan: Plan, loaded: LoadedSpec, machine: str, clips: ClipSet, store: Store) -> Identity:
     """Add the clips of a machine that lie on disk, and store where they are."""
     roles = assign_roles(clips, loaded.spec.holdout)
     # The artefact says where the recordings are and in what state they were found, so its key does too; the units that
@@ -227,10 +281,10 @@ def _plan_listed_clips(plan: Plan, loaded: LoadedSpec, machine: str, clips: Clip
         with store.publish(key, {"stage": "clips", "machine": machine}) as folder:
             clips.save(folder / CLIPS)
             (folder / FILES).write_text(json.dumps(files))
-    return _Identity(roles.fit.content_id(), roles.test.content_id(), roles.pool.content_id())
+    return Identity(roles.fit.content_id(), roles.test.content_id(), roles.pool.content_id())
 
 
-def _checked_clips(table: pd.DataFrame, dataset: Dataset, store: Store, steps: Steps) -> ClipSet:
+def checked_clips(table: pd.DataFrame, dataset: Dataset, store: Store, steps: Steps) -> ClipSet:
     """The clips that a dataset lists, once every file is known to be sound."""
     paths = [str(path) for path in table["path"]]
     refuse_bad_names(paths)
@@ -257,5 +311,5 @@ def _task(plugin: Plugin) -> dict[str, Any]:
     return {"plugin": _entry(plugin), "source": source_id(type(plugin))}
 
 
-def _entry(plugin: Plugin, scoring: bool | None = None) -> dict[str, Any]:
-    return {"use": plugin.name, "settings": plugin.settings(scoring=scoring)}
+def _entry(plugin: Plugin, late: bool | None = None) -> dict[str, Any]:
+    return {"use": plugin.name, "settings": plugin.settings(late=late)}

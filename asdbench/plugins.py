@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _FILE_MODULE = "asdbench_plugin_"
+_LATE = "late"
+"""Mark of the settings that act after learning only; says when they act."""
 _RESERVED: frozenset[str] = frozenset()
 _file_digests: dict[str, bytes] = {}
 """Hash of the content of each plugin file, by the module it became."""
@@ -43,7 +45,9 @@ _loaded_together: set[tuple[str, str]] = set()
 """Kind and name of what the plugin files of one spec registered."""
 
 
-def setting(default: Any = ..., *, scoring: bool = False, description: str = "", **limits: Any) -> Any:
+def setting(
+    default: Any = ..., *, scoring: bool = False, sampling: bool = False, description: str = "", **limits: Any
+) -> Any:
     """Describe one setting of a plugin.
 
     For example ``k: int = setting(5, ge=1, description="number of neighbours")``.
@@ -51,11 +55,15 @@ def setting(default: Any = ..., *, scoring: bool = False, description: str = "",
     Args:
         default: its default; without one the setting must be given.
         scoring: for detectors: the setting changes scoring only, so runs that differ in it share one fit.
+        sampling: for generators that learn: the setting changes sampling only, so runs that differ in it share one
+            training.
         description: one line for `asdbench list NAME`.
         **limits: further arguments of `pydantic.Field`: ge, gt, le, lt, min_length, pattern, default_factory, and alias
             where the attribute cannot have the name of the setting (``score_by: str = setting(alias="score")``).
     """
-    extra: dict[str, pydantic.JsonValue] | None = {"scoring": True} if scoring else None
+    extra: dict[str, pydantic.JsonValue] | None = None
+    if scoring or sampling:
+        extra = {_LATE: "scoring" if scoring else "sampling"}
     if "default_factory" in limits:
         return pydantic.Field(description=description, json_schema_extra=extra, **limits)
     return pydantic.Field(default, description=description, json_schema_extra=extra, **limits)
@@ -103,13 +111,10 @@ class Plugin:
         return _first_line(inspect.getdoc(cls))
 
     @classmethod
-    def setting_names(cls, *, scoring: bool | None = None) -> list[str]:
-        """Names of the settings; with ``scoring`` only those that (True) act in scoring only or (False) in fitting."""
-        return [
-            info.alias or name
-            for name, info in cls.__pydantic_fields__.items()
-            if scoring is None or bool(info.json_schema_extra) is scoring
-        ]
+    def setting_names(cls, *, late: bool | None = None) -> list[str]:
+        """Names of the settings; with ``late`` those that (True) act after learning only or (False) in learning."""
+        fields = cls.__pydantic_fields__.items()
+        return [info.alias or name for name, info in fields if late is None or bool(acts_in(info)) is late]
 
     @classmethod
     def is_number(cls, name: str) -> bool:
@@ -117,12 +122,28 @@ class Plugin:
         kinds = [info.annotation for field, info in cls.__pydantic_fields__.items() if (info.alias or field) == name]
         return bool(kinds) and bool({kinds[0], *get_args(kinds[0])} & {int, float}) and bool not in get_args(kinds[0])
 
-    def settings(self, *, scoring: bool | None = None) -> dict[str, Any]:
-        """The settings as JSON values, defaults included."""
-        wanted = self.setting_names(scoring=scoring)
+    def settings(self, *, late: bool | None = None) -> dict[str, Any]:
+        """The settings as JSON values, defaults included; ``late`` as in `setting_names`."""
+        wanted = self.setting_names(late=late)
         fields = {info.alias or name: name for name, info in self.__pydantic_fields__.items()}
         values = {name: _sorted_sets(getattr(self, fields[name])) for name in wanted}
         return pydantic.TypeAdapter(dict[str, Any]).dump_python(values, mode="json")  # type: ignore[no-any-return]
+
+    def inputs(self) -> dict[str, str]:
+        """Files that results depend on beside settings and clips, such as a model: what they are, and their hash.
+
+        Work is made anew when a hash changes.
+
+        Raises:
+            UserError: a file that a setting names is missing or cannot be used.
+        """
+        return {}
+
+
+def acts_in(info: pydantic.fields.FieldInfo) -> str:
+    """What a setting acts in where it does not act in learning: "scoring", "sampling", or ""."""
+    extra = info.json_schema_extra
+    return str(extra.get(_LATE, "")) if isinstance(extra, dict) else ""
 
 
 class Dataset(Plugin):
@@ -208,25 +229,76 @@ class Request:
     """What a generator is asked for.
 
     Attributes:
-        rows: one row a clip to make: ``clip_id``, ``machine``, ``section``, ``domain``, ``condition``, ``attributes``.
+        rows: one row a clip to make: ``clip_id``, ``machine``, ``section``, ``domain``, ``condition``, ``attributes``,
+            and for generators that read text a ``caption`` where the user wrote one.
         pool: real clips that the generator may use, normal and anomalous; disjoint from the detectors' training clips
-            and from all test clips.
+            and from all test clips. Without anomalies where the benchmark's exposure says so.
         sample_rate: rate in Hz of the audio that is to be returned.
+        model: folder of what `Generator.train` learnt, None where nothing was trained.
     """
 
     rows: pd.DataFrame
     pool: ClipSet
     sample_rate: int
+    model: Path | None = None
+
+
+@dataclass(frozen=True)
+class Training:
+    """What a generator learns from, and where it puts what it has learnt.
+
+    Attributes:
+        clips: real clips of one or more machines, normal and anomalous, in a fixed order.
+        out: an empty folder for the model.
+        work: a folder that outlives an interruption: what is found in it was left by the same training, which goes on.
+        progress: to be called now and then with the steps done, all steps, and a note such as the loss.
+    """
+
+    clips: ClipSet
+    out: Path
+    work: Path
+    progress: Callable[[int, int, str], None] = lambda done, total, note: None
 
 
 class Generator(Plugin):
     """Makes clips.
 
+    A generator that learns sets ``learns`` and has `train` and `learnt_from` beside `generate`.
+
     Attributes:
         independent_rows: True when a clip depends on its own row of the request only, whatever is asked for beside it.
+        learns: True when the generator has to be trained, by `train` or before (a checkpoint).
+        is_control: True when it gives out real clips as a bound for others; the exposure of a benchmark does not
+            limit what it is given.
     """
 
     independent_rows: ClassVar[bool] = True
+    learns: ClassVar[bool] = False
+    is_control: ClassVar[bool] = False
+
+    def needs_training(self) -> bool:
+        """Whether `train` has to be called before `generate`; False where a setting names a finished model."""
+        return self.learns
+
+    def train(self, training: Training) -> None:
+        """Learn from ``training.clips`` and write a model to ``training.out``.
+
+        Raises:
+            UserError: the clips cannot be learnt from; the message says what is missing.
+        """
+        raise NotImplementedError
+
+    def learnt_from(self, model: Path | None) -> pd.DataFrame | None:
+        """The real clips that a model has learnt from, so that a benchmark can refuse to test on them.
+
+        Args:
+            model: what `train` wrote; None where a setting names the model.
+
+        Returns:
+            One row a clip with ``clip_id``, ``machine``, ``condition`` and ``content_hash``, and with ``section``,
+            ``domain`` and ``attributes`` where clips can be asked for by them; None where nothing is known.
+        """
+        return None
 
     def generate(self, request: Request) -> Iterator[GeneratedClip]:
         """Yield one clip for each row of ``request.rows``, in order.

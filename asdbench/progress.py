@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 _SECONDS_BETWEEN_LINES = 5.0
@@ -38,13 +38,37 @@ class Progress:
         finally:
             steps.close()
 
+    @contextmanager
+    def track(self, text: str, unit: str = "step") -> Iterator[Callable[[int, int, str], None]]:
+        """Follow work that says itself how far it is: yield what is to be called with done, total and a note."""
+        steps: Steps | None = None
+
+        def tell(done: int, total: int, note: str) -> None:
+            nonlocal steps
+            if steps is None or steps.total != total:
+                if steps is not None:
+                    steps.close()
+                steps = Steps(self, text, total, unit, bar=self._terminal and not self._quiet)
+            steps.advance(done - steps.done, note)
+
+        try:
+            yield tell
+        finally:
+            if steps is not None:
+                steps.close()
+
 
 class Steps:
-    """One count of `Progress`."""
+    """One count of `Progress`.
+
+    Attributes:
+        total: where it ends.
+        done: where it stands.
+    """
 
     def __init__(self, progress: Progress, text: str, total: int, unit: str, bar: bool) -> None:
-        self._progress, self._text, self._total, self._unit = progress, text, total, unit
-        self._done, self._last = 0, 0.0
+        self._progress, self._text, self.total, self._unit = progress, text, total, unit
+        self.done, self._last = 0, 0.0
         self._bar = None
         if bar:
             from tqdm import tqdm
@@ -53,17 +77,17 @@ class Steps:
 
     def advance(self, count: int = 1, note: str = "") -> None:
         """Count steps that are done; ``note`` says which was the last."""
-        self._done += count
+        self.done += count
         if self._bar is not None:
             self._bar.update(count)
             if note:
                 self._bar.set_postfix_str(note)
             return
         now = time.monotonic()
-        if now - self._last >= _SECONDS_BETWEEN_LINES or self._done == self._total:
+        if now - self._last >= _SECONDS_BETWEEN_LINES or self.done == self.total:
             self._last = now
             self._progress.say(
-                f"{self._text}: {self._done} of {self._total} {self._unit}s" + (f" ({note})" if note else "")
+                f"{self._text}: {self.done} of {self.total} {self._unit}s" + (f" ({note})" if note else "")
             )
 
     def close(self) -> None:

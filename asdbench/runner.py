@@ -130,7 +130,10 @@ def _carry_out(loaded: LoadedSpec, plan: Plan, store: Store, workers: int, progr
                 what = "failed" if failure.applicable else "left out"
                 progress.say(f"{what}: {unit.label}: {failure.reason}")
 
-        return run_units(units, store, workers, loaded.plugin_files, on_start, on_end)
+        def on_progress(unit: Unit, done: int, total: int, note: str) -> None:
+            steps.advance(0, note=f"{unit.label}: {done} of {total}{f', {note}' if note else ''}")
+
+        return run_units(units, store, workers, loaded.plugin_files, on_start, on_end, on_progress)
 
 
 def _conclude(

@@ -21,6 +21,8 @@ P = TypeVar("P", bound=Plugin)
 
 Name = Annotated[str, pydantic.Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_\-]*$", max_length=80)]
 """Names become file names, table headings and parts of ``--set``: letters, digits, ``_`` and ``-``."""
+Exposure = Literal["same-machine", "other-machines", "none"]
+"""Whose real anomalies generators may use; see `asdbench.exposure`."""
 Seed = Annotated[int, pydantic.Field(ge=0, lt=2**63)]
 
 
@@ -101,6 +103,7 @@ class Spec(_Model):
     machines: list[str] | None = pydantic.Field(None, min_length=1)
     seeds: list[Seed] = pydantic.Field([0, 1, 2], min_length=1)
     holdout: Holdout = Holdout()
+    exposure: Exposure = "same-machine"
     detectors: dict[Name, PluginSpec] = pydantic.Field(min_length=1)
     generators: dict[Name, PluginSpec] = {}
     generated_clips: int | None = pydantic.Field(None, ge=1, le=1_000_000)

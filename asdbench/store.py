@@ -10,6 +10,7 @@ import errno
 import hashlib
 import json
 import os
+import shutil
 import sqlite3
 from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
@@ -18,7 +19,7 @@ from typing import Any
 
 from asdbench import audio
 from asdbench.errors import UserError
-from asdbench.folders import remove_abandoned, temporary_folder
+from asdbench.folders import lock_file, remove_abandoned, temporary_folder, unlock_file
 
 FORMAT = 1
 """Part of every key; to be raised when artefacts of before cannot be used any more."""
@@ -131,6 +132,29 @@ class Store:
                 (folder / _MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True))
                 final.parent.mkdir(parents=True, exist_ok=True)
                 self._move(folder, final, key)
+
+    @contextmanager
+    def work_folder(self, key: str) -> Iterator[Path]:
+        """Yield the folder in which long work on the artefact of ``key`` keeps what it can go on from.
+
+        It stays when the block ends, however it ends, until `discard_work`. One process at a time has it: others wait.
+        """
+        folder = self._work(key)
+        with disk_errors(self.root):
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = lock_file(folder.with_suffix(".lock"))
+        try:
+            yield folder
+        finally:
+            unlock_file(lock)
+
+    def discard_work(self, key: str) -> None:
+        """Remove the work folder of ``key``; to be called inside its block."""
+        shutil.rmtree(self._work(key), ignore_errors=True)
+        self._work(key).with_suffix(".lock").unlink(missing_ok=True)
+
+    def _work(self, key: str) -> Path:
+        return self.root / "work" / key
 
     def _move(self, folder: Path, final: Path, key: str) -> None:
         for attempt in range(3):

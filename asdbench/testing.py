@@ -18,7 +18,9 @@ import numpy.typing as npt
 
 from asdbench import audio
 from asdbench.clips import LABELS, ClipSet
-from asdbench.execute.stages import PluginError, checked_scores, checked_waveform, json_values
+from asdbench.errors import PluginError
+from asdbench.execute.stages import checked_scores
+from asdbench.generation import checked_waveform, json_values
 from asdbench.plugins import Dataset, Detector, GeneratedClip, Generator, Plugin, Request
 from asdbench.seeding import derive_rng
 from asdbench.state import StateError, load_state, save_state

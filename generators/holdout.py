@@ -26,6 +26,7 @@ class _Holdout(Generator):
     """
 
     independent_rows: ClassVar[bool] = False
+    is_control: ClassVar[bool] = True
 
     def condition(self, asked: str) -> str:
         """Condition of the clip that is given for a row that asks for a condition."""

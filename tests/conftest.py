@@ -131,6 +131,68 @@ def refusal(asdbench_command: Callable[..., subprocess.CompletedProcess[str]]) -
     return refused
 
 
+LEARNER = '''
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from asdbench import GeneratedClip, Generator, UserError, generator, setting
+
+
+@generator("learner")
+class Learner(Generator):
+    """Noise at the level of the clips that it has learnt from."""
+
+    learns = True
+
+    checkpoint: str | None = setting(None, description="a model")
+    steps: int = setting(3, description="steps of the training")
+    loudness: float = setting(1.0, sampling=True, description="factor on the level")
+    forgets: bool = setting(False, description="does not say what it has learnt from")
+
+    def inputs(self):
+        return {} if self.checkpoint is None else {"checkpoint": (Path(self.checkpoint) / "model.json").read_text()}
+
+    def needs_training(self):
+        return self.checkpoint is None
+
+    def train(self, training):
+        done = sorted(training.work.glob("step-*"))
+        for step in range(len(done), self.steps):
+            if (training.work.parent / "stop").exists() or Path("stop").exists():
+                raise UserError(f"stopped at step {step}")
+            (training.work / f"step-{step}").touch()
+            training.progress(step + 1, self.steps, "loss 1.0")
+        level = float(np.mean([np.std(wave) for wave in training.clips.waveforms()]))
+        columns = ["clip_id", "machine", "section", "domain", "condition", "attributes", "content_hash"]
+        clips = training.clips.frame[columns].to_dict("records")
+        model = {"level": level, "clips": clips, "resumed_at": len(done), "seed": self.seed}
+        (training.out / "model.json").write_text(json.dumps(model))
+
+    def learnt_from(self, model):
+        return None if self.forgets else pd.DataFrame(self._model(model)["clips"])
+
+    def generate(self, request):
+        level = self.loudness * self._model(request.model)["level"]
+        for row in request.rows.itertuples():
+            wave = level * self.rng(row.clip_id).standard_normal(8000)
+            yield GeneratedClip(wave, {"level": level, "caption": row.caption if "caption" in request.rows else ""})
+
+    def _model(self, folder):
+        return json.loads((Path(folder or self.checkpoint) / "model.json").read_text())
+'''
+
+
+@pytest.fixture
+def learner(tmp_path: Path) -> Path:
+    """Plugin file of a generator that learns, and stops where a file ``stop`` stands."""
+    path = tmp_path / "learner.py"
+    path.write_text(LEARNER)
+    return path
+
+
 TEST_SETS = {"original": {"normal": "real", "anomaly": "real"}, "generated": {"normal": "real", "anomaly": "generated"}}
 
 MakeScores = Callable[..., pd.DataFrame]

@@ -28,8 +28,8 @@ class Example(Detector):
 
 def test_settings_are_validated_and_listed():
     assert Example(k=2).settings() == {"k": 2, "score": "a"}
-    assert Example(score="b").settings(scoring=True) == {"score": "b"}
-    assert Example().settings(scoring=False) == {"k": 3}
+    assert Example(score="b").settings(late=True) == {"score": "b"}
+    assert Example().settings(late=False) == {"k": 3}
     assert Example.summary() == "One line."
     for wrong in ({"k": 0}, {"k": "many"}, {"score": "c"}, {"other": 1}):
         with pytest.raises(pydantic.ValidationError):

@@ -11,10 +11,11 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from asdbench.execute.worker import attempt
+from asdbench.execute.worker import Throttle, attempt
 from asdbench.plan import Unit
 from asdbench.store import Store, StoreError
 
@@ -55,6 +56,7 @@ def run_units(
     plugin_files: list[Path],
     on_start: Callable[[Unit], None],
     on_end: Callable[[Unit, Failure | None], None],
+    on_progress: Callable[[Unit, int, int, str], None] = lambda unit, done, total, note: None,
 ) -> list[Failure]:
     """Carry out units, each after those it needs; a failed unit takes down only what depends on it.
 
@@ -63,6 +65,7 @@ def run_units(
         workers: number of processes; 0 carries everything out in this one.
         on_start: called when a unit starts.
         on_end: called when a unit has ended, with its failure if there is one.
+        on_progress: called now and then while a unit runs, with its steps done, all its steps, and a note.
 
     Raises:
         StoreError: the store cannot be written; nothing can go on.
@@ -71,10 +74,11 @@ def run_units(
     if workers == 0:
         with _one_thread():
             while (unit := schedule.next()) is not None:
-                schedule.record(unit, attempt(_message(unit), store))
+                told = Throttle(partial(on_progress, unit))
+                schedule.record(unit, attempt(unit.message(), store, told))
     else:
         with _Pool(min(workers, len(units)), store, plugin_files) as pool:
-            pool.run(schedule)
+            pool.run(schedule, on_progress)
     return schedule.failures
 
 
@@ -128,6 +132,7 @@ class _Pool:
         self._selector = selectors.DefaultSelector()
         self._idle: list[subprocess.Popen[str]] = []
         self._busy: dict[int, tuple[subprocess.Popen[str], Unit]] = {}
+        self._heard: dict[int, bytes] = {}  # what came of a line that has not ended yet
         self._size = size
 
     def __enter__(self) -> _Pool:
@@ -143,7 +148,7 @@ class _Pool:
                         pipe.close()
         self._selector.close()
 
-    def run(self, schedule: _Schedule) -> None:
+    def run(self, schedule: _Schedule, on_progress: Callable[[Unit, int, int, str], None]) -> None:
         while True:
             while len(self._busy) < self._size and (unit := schedule.next()) is not None:
                 self._start(unit)
@@ -153,7 +158,7 @@ class _Pool:
             # A process that died may have left its end of the pipe to a child of its own: look, do not only listen.
             dead = [fd for fd, (process, _) in self._busy.items() if fd not in ready and process.poll() is not None]
             for descriptor in [*ready, *dead]:
-                self._collect(descriptor, schedule)
+                self._collect(descriptor, schedule, on_progress)
 
     def _start(self, unit: Unit) -> None:
         process = self._idle.pop() if self._idle else self._spawn()
@@ -161,17 +166,30 @@ class _Pool:
         descriptor = process.stdout.fileno()
         self._busy[descriptor] = (process, unit)
         self._selector.register(descriptor, selectors.EVENT_READ)
-        self._send(process, _message(unit))
+        self._send(process, unit.message())
 
-    def _collect(self, descriptor: int, schedule: _Schedule) -> None:
-        process, unit = self._busy.pop(descriptor)
-        self._selector.unregister(descriptor)
-        assert process.stdout is not None
-        line = process.stdout.readline() if self._has_input(descriptor) else ""
-        if line.endswith("\n"):
+    def _collect(
+        self, descriptor: int, schedule: _Schedule, on_progress: Callable[[Unit, int, int, str], None]
+    ) -> None:
+        """Take what a worker said: how far it is, how its unit ended, or nothing any more."""
+        process, unit = self._busy[descriptor]
+        said = os.read(descriptor, 1 << 16) if self._has_input(descriptor) else b""
+        *lines, rest = (self._heard.pop(descriptor, b"") + said).split(b"\n")
+        for line in lines:
+            message = json.loads(line)
+            if "progress" in message:
+                on_progress(unit, *message["progress"])
+                continue
+            del self._busy[descriptor]
+            self._selector.unregister(descriptor)
             self._idle.append(process)
-            schedule.record(unit, json.loads(line))
+            schedule.record(unit, message)
+            return  # the answer is the last that a worker says of a unit
+        if said:
+            self._heard[descriptor] = rest
             return
+        del self._busy[descriptor]
+        self._selector.unregister(descriptor)
         status = process.wait()
         _kill(process)
         how = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
@@ -215,10 +233,6 @@ def _kill(process: subprocess.Popen[str]) -> None:
         os.killpg(process.pid, signal.SIGKILL)  # a worker leads its own group
     except (AttributeError, ProcessLookupError, PermissionError):
         process.kill()
-
-
-def _message(unit: Unit) -> dict[str, Any]:
-    return {"stage": unit.stage, "key": unit.key, "label": unit.label, "task": unit.task}
 
 
 @contextmanager

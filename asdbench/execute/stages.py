@@ -5,19 +5,22 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from asdbench import audio, plugins
+from asdbench import plugins
 from asdbench.clips import ClipSet
-from asdbench.errors import UserError
+from asdbench.errors import PluginError, UserError
+from asdbench.exposure import refuse_leaks, training_clips, visible_pool
+from asdbench.generation import name_rows, write_clips
 from asdbench.plan import CLIPS, FILES
-from asdbench.plugins import GeneratedClip, Plugin, Registry, Request
+from asdbench.plugins import Plugin, Registry, Request, Training
 from asdbench.roles import Roles, assign_roles
 from asdbench.spec import Holdout
 from asdbench.state import StateError, load_state, save_state
@@ -29,20 +32,49 @@ Task = dict[str, Any]
 SCORES, META = "scores.parquet", "meta.json"
 
 
-class PluginError(UserError):
-    """A plugin broke its contract."""
+Progress = Callable[[int, int, str], None]
+"""Called with steps done, all steps, and a note."""
 
 
-def carry_out(stage: str, key: str, label: str, task: Task, store: Store) -> None:
+@dataclass(frozen=True)
+class Job:
+    """One unit at work.
+
+    Attributes:
+        task: what the plan says.
+        store: holds the artefacts that the unit reads.
+        folder: where its own artefact is written.
+        work: for training: a folder that outlives an interruption; otherwise none.
+        progress: says how far the unit is.
+    """
+
+    task: Task
+    store: Store
+    folder: Path
+    work: Path
+    progress: Progress
+
+
+def carry_out(stage: str, key: str, label: str, task: Task, store: Store, progress: Progress) -> None:
     """Carry out one unit and publish its artefact, unless the artefact is there already."""
     if store.has(key):
         return
-    work: Callable[[Task, Store, Path], None] = _STAGES[stage]
+    if stage != "train":
+        _publish(stage, key, label, task, store, Path(), progress)
+        return
+    with store.work_folder(key) as work:
+        if not store.has(key):  # else another process trained it while this one waited
+            _publish(stage, key, label, task, store, work, progress)
+        store.discard_work(key)
+
+
+def _publish(stage: str, key: str, label: str, task: Task, store: Store, work: Path, progress: Progress) -> None:
     started = time.perf_counter()
     with store.publish(key, {"stage": stage, "label": label, "plugin": task.get("plugin")}) as folder:
-        work(task, store, folder)
-        if "clips" in task:
-            _refuse_changed_files(store.path(task["clips"]))
+        _STAGES[stage](Job(task, store, folder, work, progress))
+        listed = task.get("clips", [])
+        for clips in [listed] if isinstance(listed, str) else listed.values() if listed else []:
+            _refuse_changed_files(store.path(clips))
         (folder / META).write_text(json.dumps({"seconds": round(time.perf_counter() - started, 3)}))
 
 
@@ -65,7 +97,8 @@ def _refuse_changed_files(folder: Path) -> None:
             raise UserError(f"{path}: the file changed while the benchmark ran; run it again")
 
 
-def _make_clips(task: Task, store: Store, folder: Path) -> None:
+def _make_clips(job: Job) -> None:
+    task, folder = job.task, job.folder
     dataset = _build(plugins.datasets, task)
     try:
         table = dataset.clips(task["machine"], folder)
@@ -76,43 +109,50 @@ def _make_clips(task: Task, store: Store, folder: Path) -> None:
     clips.save(folder / CLIPS, folder)
 
 
-def _fit(task: Task, store: Store, folder: Path) -> None:
-    detector = _build(plugins.detectors, task)
-    detector.fit(_roles(task, store).fit)
+def _fit(job: Job) -> None:
+    detector = _build(plugins.detectors, job.task)
+    detector.fit(_roles(job.task, job.store).fit)
     state = detector.get_state()
     try:
-        save_state(state, folder)
+        save_state(state, job.folder)
     except StateError as error:
         raise PluginError(str(error)) from error
 
 
-def _generate(task: Task, store: Store, folder: Path) -> None:
+def _train(job: Job) -> None:
+    generator = _build(plugins.generators, job.task)
+    clips = training_clips(
+        (load_clips(job.store, key) for key in job.task["clips"].values()),
+        Holdout(**job.task["holdout"]),
+        job.task["exposure"],
+        job.task["for"],
+    )
+    generator.train(Training(clips, job.folder, job.work, job.progress))
+
+
+def _generate(job: Job) -> None:
+    task = job.task
     generator = _build(plugins.generators, task)
-    roles = _roles(task, store)
-    sample_rate = roles.test.sample_rate or 0
+    clips = load_clips(job.store, task["clips"])
+    roles = assign_roles(clips, Holdout(**task["holdout"]))
+    model = job.store.path(task["model"]) if task["model"] else None
+    if generator.learns:
+        refuse_leaks(generator.learnt_from(model), clips, roles, task["exposure"])
+    pool = roles.pool if generator.is_control else visible_pool(roles.pool, task["exposure"])
     rows = _rows_to_make(roles, task["count"])
-    made = iter(generator.generate(Request(rows=rows, pool=roles.pool, sample_rate=sample_rate)))
-    labels: list[dict[str, Any]] = []
-    for index, row in enumerate(_records(rows)):
-        clip = next(made, None)
-        if clip is None:
-            raise PluginError(f"the generator made {index} clips, {len(rows)} were asked for")
-        waveform = checked_waveform(clip, index, sample_rate)
-        if clip.attributes is not None:
-            row = {**row, "attributes": clip.attributes}
-        clip_id = _generated_name(index, row)
-        path = folder / clip_id
-        path.parent.mkdir(parents=True, exist_ok=True)
-        audio.write(path, waveform, sample_rate, subtype="FLOAT")
-        provenance = json_values(clip.provenance)
-        labels.append({**row, "clip_id": clip_id, "path": str(path), "provenance": provenance})
-    if next(made, None) is not None:
-        raise PluginError(f"the generator made more clips than the {len(rows)} that were asked for")
-    clips = ClipSet.from_files(labels, sample_rate, source=task["plugin"]["use"])
-    clips.save(folder / CLIPS, folder)
+    request = Request(rows=rows, pool=pool, sample_rate=roles.test.sample_rate or 0, model=model)
+    done = 0
+
+    def on_clip() -> None:
+        nonlocal done
+        done += 1
+        job.progress(done, len(rows), "")
+
+    write_clips(generator, request, job.folder, on_clip).save(job.folder / CLIPS, job.folder)
 
 
-def _score(task: Task, store: Store, folder: Path) -> None:
+def _score(job: Job) -> None:
+    task, store = job.task, job.store
     detector = _build(plugins.detectors, task)
     detector.set_state(load_state(store.path(task["fit"])))
     if task["generated"]:
@@ -123,12 +163,13 @@ def _score(task: Task, store: Store, folder: Path) -> None:
         clips = ClipSet.concat([roles.fit, roles.test])
     table = clips.frame[["clip_id", "content_hash", "machine", "section", "domain", "split", "condition"]].copy()
     table["score"] = checked_scores(detector.score(clips.without_labels()), len(clips)) if len(clips) else 0.0
-    table.to_parquet(folder / SCORES, index=False)
+    table.to_parquet(job.folder / SCORES, index=False)
 
 
-_STAGES: dict[str, Callable[[Task, Store, Path], None]] = {
+_STAGES: dict[str, Callable[[Job], None]] = {
     "clips": _make_clips,
     "fit": _fit,
+    "train": _train,
     "generate": _generate,
     "score": _score,
 }
@@ -156,36 +197,6 @@ def checked_scores(scores: Any, expected: int) -> npt.NDArray[np.float64]:
     return array
 
 
-def json_values(value: dict[str, Any]) -> dict[str, Any]:
-    """Return a provenance with numpy numbers and arrays turned to JSON values.
-
-    Raises:
-        PluginError: it holds something that JSON cannot say.
-    """
-
-    def plain(item: Any) -> Any:
-        if isinstance(item, np.generic | np.ndarray):
-            return item.tolist()
-        raise PluginError(f"provenance holds a {type(item).__name__}, expected JSON values")
-
-    return cast(dict[str, Any], json.loads(json.dumps(value, default=plain)))
-
-
-def checked_waveform(clip: GeneratedClip, index: int, sample_rate: int) -> npt.NDArray[np.float32]:
-    """Return the audio of a generated clip as float32.
-
-    Raises:
-        PluginError: it is not one channel of finite samples, or too short or silent.
-    """
-    waveform = np.asarray(clip.waveform, dtype=np.float32)
-    if waveform.ndim != 1 or not len(waveform):
-        raise PluginError(f"generated clip {index} has shape {waveform.shape}, expected (num_samples,)")
-    flaw = audio.flaw(waveform[:, None], sample_rate)
-    if flaw:
-        raise PluginError(f"generated clip {index}: {flaw}")
-    return waveform
-
-
 def _rows_to_make(roles: Roles, count: int | None) -> pd.DataFrame:
     """What generators are asked for: anomalies with the labels of the real anomalous test clips.
 
@@ -200,23 +211,7 @@ def _rows_to_make(roles: Roles, count: int | None) -> pd.DataFrame:
     frame = frame.sort_values("clip_id", kind="stable", ignore_index=True)
     frame = frame.iloc[np.arange(count or len(frame)) % len(frame)].reset_index(drop=True)
     rows = frame[["machine", "section", "domain", "attributes"]].assign(split="test", condition="anomaly")
-    rows["clip_id"] = [_generated_name(index, row) for index, row in enumerate(_records(rows))]
-    return rows
-
-
-def _records(rows: pd.DataFrame) -> list[dict[str, Any]]:
-    return [{str(name): value for name, value in row.items()} for row in rows.to_dict("records")]
-
-
-def _generated_name(index: int, row: Mapping[str, Any]) -> str:
-    """A name in the form of DCASE Task 2, so that other tools read the folder."""
-    attributes = "".join(f"_{key}_{value}" for key, value in row["attributes"].items())
-    name = f"section_{row['section']}_{row['domain']}_test_{row['condition']}_{index:04d}{attributes}"
-    safe = "".join(c if c.isalnum() or c in "._-" else "-" for c in name)
-    return f"{row['machine']}/test/{safe.encode()[:_LONGEST_NAME].decode(errors='ignore')}.wav"
-
-
-_LONGEST_NAME = 200  # bytes; file systems allow 255
+    return name_rows(rows)
 
 
 def _roles(task: Task, store: Store) -> Roles:

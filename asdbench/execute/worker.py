@@ -11,7 +11,9 @@ import os
 import queue
 import signal
 import threading
+import time
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
@@ -19,8 +21,11 @@ from asdbench.errors import NotApplicableError, UserError
 from asdbench.store import Store, StoreError
 
 
-def attempt(message: dict[str, Any], store: Store) -> dict[str, Any]:
+def attempt(message: dict[str, Any], store: Store, progress: Callable[[int, int, str], None]) -> dict[str, Any]:
     """Carry out one unit and say how it went.
+
+    Args:
+        progress: called now and then with the steps done, all steps, and a note.
 
     Returns:
         ``{"ok", "fatal", "applicable", "reason", "traceback"}``.
@@ -28,7 +33,7 @@ def attempt(message: dict[str, Any], store: Store) -> dict[str, Any]:
     from asdbench.execute.stages import carry_out
 
     try:
-        carry_out(message["stage"], message["key"], message["label"], message["task"], store)
+        carry_out(message["stage"], message["key"], message["label"], message["task"], store, progress)
     except StoreError as error:
         return _failure(str(error), fatal=True)
     except NotApplicableError as error:
@@ -79,11 +84,29 @@ def main() -> None:
     except UserError as error:
         trouble = str(error)
     store = Store(Path(setup["store"]))
+
+    def say(message: dict[str, Any]) -> None:
+        answers.write(json.dumps(message) + "\n")
+        answers.flush()
+
     while True:
         message = messages.get()
-        answer = _failure(trouble) if trouble else attempt(message, store)
-        answers.write(json.dumps(answer) + "\n")
-        answers.flush()
+        told = Throttle(lambda *step: say({"progress": step}))
+        say(_failure(trouble) if trouble else attempt(message, store, told))
+
+
+class Throttle:
+    """Passes on how far work is, but not more often than anybody can read."""
+
+    def __init__(self, tell: Callable[[int, int, str], None], seconds: float = 1.0) -> None:
+        self._tell, self._seconds, self._last = tell, seconds, 0.0
+
+    def __call__(self, done: int, total: int, note: str) -> None:
+        """Take note of a step."""
+        now = time.monotonic()
+        if now - self._last >= self._seconds:
+            self._last = now
+            self._tell(done, total, note)
 
 
 def _listen(requests: IO[str], messages: queue.Queue[dict[str, Any]]) -> None:

@@ -158,7 +158,7 @@ def residuals_of(detector, clips, index):
 
 
 def score_as(detector, kind, clips):
-    other = DcaseAutoencoder(score=kind, **detector.settings(scoring=False))
+    other = DcaseAutoencoder(score=kind, **detector.settings(late=False))
     other.set_state(detector.get_state())
     return other.score(clips)
 
@@ -197,8 +197,8 @@ def test_a_loud_whistle_scores_higher(fitted):
 
 
 def test_only_the_score_is_a_matter_of_scoring():
-    assert DcaseAutoencoder.setting_names(scoring=True) == ["score"]
-    assert "epochs" in DcaseAutoencoder.setting_names(scoring=False)
+    assert DcaseAutoencoder.setting_names(late=True) == ["score"]
+    assert "epochs" in DcaseAutoencoder.setting_names(late=False)
 
 
 def test_a_device_that_is_not_there_is_named():

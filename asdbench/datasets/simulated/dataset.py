@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from asdbench import Dataset, UserError, dataset, setting
+from asdbench.datasets.writing import write_attributes, write_table
 from asdbench.errors import did_you_mean
 from asdbench.folders import remove_abandoned, temporary_folder
 
@@ -198,23 +198,10 @@ def refuse_to_write(root: Path, machines: Iterable[str], dataset: SimulatedDatas
 
 
 def _write_tables(rows: list[dict[str, Any]], folder: Path) -> None:
-    width = max((len(row["attributes"]) for row in rows), default=0)
-    header = ["file_name"] + [f"d{k}{kind}" for k in range(1, width + 1) for kind in "pv"]
-    _write_csv(
-        folder / f"attributes_{SECTION}.csv",
-        header,
-        ([row["clip_id"], *(word for pair in row["attributes"].items() for word in pair)] for row in rows),
-    )
+    write_attributes(folder, SECTION, rows)
     faulty = [row for row in rows if row["condition"] == "anomaly"]
-    _write_csv(
+    write_table(
         folder / f"faults_{SECTION}.csv",
         ["file_name", "fault", "severity"],
         ([row["clip_id"], row["provenance"]["fault"], row["provenance"]["severity"]] for row in faulty),
     )
-
-
-def _write_csv(path: Path, header: list[str], lines: Iterable[list[Any]]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(header)
-        writer.writerows(lines)

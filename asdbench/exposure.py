@@ -1,0 +1,93 @@
+"""What generators may have heard of the machines that they are judged on, enforced by content hash.
+
+Detector training clips and test clips are out of bounds for every generator. Of the clips that are kept for generators
+(the pool), the exposure of a benchmark says whose anomalies they may use:
+
+- ``same-machine``: those of every machine, the one that clips are made for included;
+- ``other-machines``: those of other machine types only: a new machine, of which only normal recordings exist;
+- ``none``: no anomalies at all.
+
+Normal clips of the pool may always be used. Controls (`Generator.is_control`) are not limited: they give out real clips
+to be measured against.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from asdbench.clips import ClipSet
+from asdbench.errors import UserError
+from asdbench.roles import Roles, assign_roles, refuse_shared_audio
+from asdbench.spec import Exposure, Holdout
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def visible_pool(pool: ClipSet, exposure: Exposure) -> ClipSet:
+    """The clips of one machine's pool that a generator may use to make clips of that machine."""
+    return pool if exposure == "same-machine" else pool.where(condition="normal")
+
+
+def training_clips(machines: Iterable[ClipSet], holdout: Holdout, exposure: Exposure, target: str | None) -> ClipSet:
+    """The clips that a generator may learn from.
+
+    Args:
+        machines: all clips of each machine.
+        holdout: says which clips are kept for generators.
+        exposure: whose anomalies are among them.
+        target: the machine that the model is for, where there is a model for each; see `model_for`.
+    """
+    parts = []
+    for clips in machines:
+        pool = assign_roles(clips, holdout).pool
+        own = target is not None and bool((pool.frame["machine"] == target).any())
+        hidden = exposure == "none" or (exposure == "other-machines" and own)
+        parts.append(pool.where(condition="normal") if hidden else pool)
+    return ClipSet.concat(parts)
+
+
+def model_for(machine: str, exposure: Exposure) -> str | None:
+    """The machine that a trained model is for, None where one model serves all machines."""
+    return machine if exposure == "other-machines" else None
+
+
+def refuse_leaks(learnt: pd.DataFrame | None, clips: ClipSet, roles: Roles, exposure: Exposure) -> None:
+    """Check what a model has learnt from against the clips of the machine that it is to make clips for.
+
+    Args:
+        learnt: what `Generator.learnt_from` says.
+        clips: all clips of the machine.
+        roles: who may see which of them.
+        exposure: of the benchmark.
+
+    Raises:
+        UserError: the model does not say what it has learnt from; or it has learnt from detector training or test
+            clips, or from anomalies that the exposure hides. The message names the files.
+    """
+    if learnt is None:
+        raise UserError(
+            "the model does not say which clips it has learnt from, so nobody can tell whether test clips are among "
+            "them; expected a model with its list of training clips"
+        )
+    taught = [("generator training", str(row.clip_id), str(row.content_hash)) for row in learnt.itertuples()]
+    for role, part in (("fit", roles.fit), ("test", roles.test)):
+        own = [
+            (role, path, content) for path, content in zip(part.frame["path"], part.frame["content_hash"], strict=True)
+        ]
+        refuse_shared_audio([*own, *taught])
+    if exposure == "same-machine":
+        return
+    machine = str(clips.frame["machine"].iat[0])
+    theirs = learnt["condition"] != "normal"
+    if exposure == "other-machines":
+        theirs &= learnt["machine"] == machine
+    hidden = clips.where(condition=["anomaly", "unknown"]).frame["content_hash"]  # whatever the model calls them
+    anomalies = learnt[theirs | learnt["content_hash"].isin(set(hidden))]
+    if len(anomalies):
+        whose = f"of {machine}" if exposure == "other-machines" else "of any machine"
+        raise UserError(
+            f"the model has learnt from {len(anomalies)} anomalous clips (the first is "
+            f"{anomalies['clip_id'].iat[0]}), but with exposure '{exposure}' it may know no anomaly {whose}"
+        )

@@ -1,0 +1,97 @@
+"""What `asdbench train generator` does: a generator learns from recordings, and its model is put into a folder."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+from asdbench import plugins
+from asdbench.clips import ClipSet
+from asdbench.errors import UserError, did_you_mean
+from asdbench.folders import lock_file, temporary_folder, unlock_file
+from asdbench.plugins import Generator, Training
+from asdbench.progress import Progress
+from asdbench.seeding import derive_seed
+from asdbench.settings_text import build_plugin
+from asdbench.spec import LoadedSpec
+from asdbench.store import disk_errors
+
+WORK = "training"
+"""Folder beside the model: checkpoints, logs and pictures of the training."""
+
+
+def generator_for_training(name: str, loaded: LoadedSpec | None, assignments: Iterable[str]) -> Generator:
+    """The generator that is to be trained.
+
+    Args:
+        name: of a plugin; with a benchmark also the name of one of its generators, whose settings are taken.
+        loaded: the benchmark.
+        assignments: further settings, as ``NAME=VALUE``.
+
+    Raises:
+        UserError: there is no such generator, it does not learn, or it has a finished model already.
+    """
+    settings = list(assignments)
+    use = name
+    if loaded is not None and name in loaded.generators:
+        use = loaded.generators[name].name
+        given = {text.partition("=")[0].strip() for text in settings}
+        of_spec = loaded.spec.generators[name].settings
+        settings += [f"{key}={value!r}" for key, value in of_spec.items() if key not in given]
+    elif loaded is not None and name not in plugins.generators.names():
+        known = [*loaded.generators, *plugins.generators.names()]
+        raise UserError(f"there is no generator named '{name}'{did_you_mean(name, known)}")
+    generator = build_plugin(plugins.generators.get(use), settings)
+    if not generator.learns:
+        raise UserError(f"the generator '{use}' does not learn, so it cannot be trained")
+    if not generator.needs_training():
+        raise UserError(f"the settings of the generator '{use}' name a finished model; leave it out to train another")
+    return generator
+
+
+def train(generator: Generator, clips: ClipSet, out: Path, seed: int, target: str | None, progress: Progress) -> None:
+    """Train a generator; an interrupted training in the same folder goes on.
+
+    Args:
+        generator: what learns.
+        clips: what it learns from.
+        out: folder of the model; what the training works with is in its subfolder ``training``.
+        seed: of the training.
+        target: the machine that the model is for, None for all.
+
+    Raises:
+        UserError: the folder holds something else, or the generator cannot learn from the clips.
+    """
+    work = out / WORK
+    if out.exists() and not out.is_dir():
+        raise UserError(f"{out}: expected a folder for the model, found a file")
+    if out.is_dir() and any(out.iterdir()) and not work.is_dir():
+        raise UserError(f"{out}: expected no folder, an empty one, or one with a training, but it holds other files")
+    generator.seed = derive_seed(seed, "train", target or "")
+    with disk_errors(out):
+        work.mkdir(parents=True, exist_ok=True)
+    if int(os.environ.get("RANK", "0")):  # of several processes of one training, the first one writes the model
+        with temporary_folder(work) as folder:
+            generator.train(Training(clips, folder, work))
+        return
+    lock = lock_file(work / ".lock")
+    try:
+        with temporary_folder(work) as folder, progress.track(f"train {generator.name}") as tell:
+            model = folder / "model"
+            model.mkdir()
+            generator.train(Training(clips, model, work, tell))
+            with disk_errors(out):
+                _move(model, out)
+    finally:
+        unlock_file(lock)
+
+
+def _move(model: Path, out: Path) -> None:
+    """Put the files of a model in place of those of an earlier one."""
+    for path in out.iterdir():
+        if path.name != WORK:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    for path in model.iterdir():
+        path.rename(out / path.name)

@@ -1,0 +1,179 @@
+"""Generators that learn: from the command line and within a run."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+import asdbench
+from asdbench.runner import IncompleteRunError
+
+
+@pytest.fixture
+def learning_spec(spec_data, learner):
+    spec_data["generators"] = {"learner": {"use": "learner"}}
+    spec_data["plugins"] = [str(learner)]
+    spec_data["seeds"] = [0, 1]
+    return spec_data
+
+
+def run(spec, tmp_path, **options):
+    return asdbench.run(spec, runs=tmp_path / "runs", **{"workers": 0} | options)
+
+
+def models(tmp_path, exposure="same-machine"):
+    found = []
+    for path in (tmp_path / "runs" / ".store" / "artefacts").glob("*/*/model.json"):
+        found.append(json.loads(path.read_text()))
+    return found
+
+
+def test_a_run_trains_one_model_a_seed_on_the_pools_of_all_machines(learning_spec, tmp_path):
+    results = run(learning_spec, tmp_path, workers=2)
+    assert results.gaps["gap"].notna().all()
+    trained = models(tmp_path)
+    assert len(trained) == 2
+    assert len({model["seed"] for model in trained}) == 2
+    tested = set(results.scores.query("source == 'real'")["content_hash"])
+    for model in trained:
+        assert {clip["machine"] for clip in model["clips"]} == {"fan", "pump"}
+        assert {clip["condition"] for clip in model["clips"]} == {"normal", "anomaly"}
+        assert not {clip["content_hash"] for clip in model["clips"]} & tested
+    assert not list((tmp_path / "runs" / ".store" / "work").iterdir())
+
+
+def test_a_setting_of_sampling_only_does_not_train_again(learning_spec, tmp_path):
+    run(learning_spec, tmp_path)
+    learning_spec["generators"]["loud"] = {"use": "learner", "loudness": 2.0}
+    results = run(learning_spec, tmp_path)
+    assert len(models(tmp_path)) == 2
+    levels = results.generated.groupby("generator")["provenance"].apply(lambda p: json.loads(p.iloc[0])["level"])
+    assert levels["loud"] == pytest.approx(2 * levels["learner"])
+    learning_spec["generators"]["learner"]["steps"] = 4
+    run(learning_spec, tmp_path)
+    assert len(models(tmp_path)) == 4
+
+
+def test_other_machines_trains_a_model_for_each_machine_without_its_anomalies(learning_spec, tmp_path):
+    learning_spec |= {"exposure": "other-machines", "seeds": [0]}
+    assert run(learning_spec, tmp_path).gaps["gap"].notna().all()
+    anomalies = sorted(
+        sorted({clip["machine"] for clip in model["clips"] if clip["condition"] == "anomaly"})
+        for model in models(tmp_path)
+    )
+    assert anomalies == [["fan"], ["pump"]]
+
+
+def test_exposure_none_trains_on_normal_clips_only(learning_spec, tmp_path):
+    learning_spec |= {"exposure": "none", "seeds": [0]}
+    run(learning_spec, tmp_path)
+    (model,) = models(tmp_path)
+    assert {clip["condition"] for clip in model["clips"]} == {"normal"}
+
+
+def test_a_training_that_stops_goes_on_where_it_stopped(learning_spec, tmp_path):
+    learning_spec["seeds"] = [0]
+    stop = tmp_path / "runs" / ".store" / "work" / "stop"
+    stop.parent.mkdir(parents=True)
+    stop.touch()
+    with pytest.raises(IncompleteRunError, match="could not train learner, seed 0: stopped at step 0"):
+        run(learning_spec, tmp_path)
+    (work,) = [path for path in stop.parent.iterdir() if path.is_dir()]
+    (work / "step-0").touch()  # what it had done before
+    stop.unlink()
+    run(learning_spec, tmp_path)
+    assert [model["resumed_at"] for model in models(tmp_path)] == [1]
+    assert not list(stop.parent.iterdir())
+
+
+def test_progress_of_a_training_is_shown(learning_spec, tmp_path, capfd, monkeypatch):
+    monkeypatch.setattr("asdbench.progress._SECONDS_BETWEEN_LINES", 0.0)
+    for workers in (0, 1):
+        run(learning_spec, tmp_path / str(workers), workers=workers, quiet=False)
+        assert "train learner, seed 0: 1 of 3, loss 1.0" in capfd.readouterr().err
+
+
+def train(command, tmp_path, *words):
+    learner = tmp_path / "learner.py"
+    return command("train", "generator", "learner", "--plugin", learner, "--out", "model", *words)
+
+
+def test_train_on_a_folder_then_generate_and_run_with_the_model(
+    learner, data_root, asdbench_command, learning_spec, write_spec, tmp_path, refusal
+):
+    done = train(asdbench_command, tmp_path, "--data", data_root, "--set", "steps=5")
+    assert done.returncode == 0, done.stderr
+    assert "step" in done.stderr
+    model = json.loads((tmp_path / "model" / "model.json").read_text())
+    assert len(model["clips"]) == 40
+    made = asdbench_command(
+        "generate", "learner", "clips", "--plugin", learner, "--set", "checkpoint=model", "--count", 3
+    )
+    assert made.returncode == 0, made.stderr
+    assert len(list((tmp_path / "clips").glob("*/test/*.wav"))) == 2 * 2 * 3
+    # It has learnt from every clip, so from test clips as well.
+    learning_spec["generators"]["learner"]["checkpoint"] = str(tmp_path / "model")
+    assert "the same audio has two roles" in refusal("run", write_spec(learning_spec))
+
+
+def test_train_on_the_pool_of_a_benchmark(learning_spec, write_spec, asdbench_command, tmp_path, refusal):
+    spec = write_spec(learning_spec)
+    assert train(asdbench_command, tmp_path, "--spec", spec).returncode == 0
+    model = json.loads((tmp_path / "model" / "model.json").read_text())
+    assert len(model["clips"]) == 12
+    learning_spec["generators"]["learner"]["checkpoint"] = str(tmp_path / "model")
+    done = asdbench_command("run", write_spec(learning_spec))
+    assert done.returncode == 0, done.stderr
+    assert "train learner" not in asdbench_command("plan", spec, "--all").stdout
+    hidden = write_spec(learning_spec | {"exposure": "none"})
+    assert "has learnt from 6 anomalous clips" in refusal("run", hidden)
+
+
+def test_an_interrupted_training_of_the_command_line_goes_on(learner, data_root, asdbench_command, tmp_path, refusal):
+    (tmp_path / "stop").touch()
+    words = ("train", "generator", "learner", "--plugin", learner, "--out", "model", "--data", data_root)
+    assert "stopped at step 0" in refusal(*words)
+    (tmp_path / "model" / "training" / "step-0").touch()
+    (tmp_path / "stop").unlink()
+    assert asdbench_command(*words).returncode == 0
+    assert json.loads((tmp_path / "model" / "model.json").read_text())["resumed_at"] == 1
+    assert not list((tmp_path / "model" / "training").glob("writing-*"))
+    # The same command again has nothing left to do.
+    assert asdbench_command(*words).returncode == 0
+    assert json.loads((tmp_path / "model" / "model.json").read_text())["resumed_at"] == 3
+
+
+def test_what_cannot_be_trained_is_said_in_one_sentence(
+    learner, data_root, learning_spec, write_spec, refusal, tmp_path
+):
+    spec = write_spec(learning_spec)
+    out = ("--out", "model")
+    plugin = ("--plugin", learner)
+    assert "either --data" in refusal("train", "generator", "learner", *plugin, *out)
+    assert "either --data" in refusal("train", "generator", "learner", "--data", data_root, "--spec", spec, *out)
+    assert "does not learn" in refusal("train", "generator", "effects", "--data", data_root, *out)
+    assert "did you mean 'learner'" in refusal("train", "generator", "lerner", "--spec", spec, *out)
+    assert "name a finished model" in refusal(
+        "train", "generator", "learner", *plugin, "--data", data_root, *out, "--set", "checkpoint=x"
+    )
+    assert "did you mean 'steps'" in refusal(
+        "train", "generator", "learner", *plugin, "--data", data_root, *out, "--set", "step=1"
+    )
+    assert "there is no machine 'pmp'" in refusal(
+        "train", "generator", "learner", *plugin, "--data", data_root, *out, "--machines", "pmp"
+    )
+    assert "takes one model for all" in refusal("train", "generator", "learner", "--spec", spec, *out, "--for", "fan")
+    others = write_spec(learning_spec | {"exposure": "other-machines"}, "others.yaml")
+    assert "name it with --for" in refusal("train", "generator", "learner", "--spec", others, *out)
+    assert "did you mean 'fan'" in refusal("train", "generator", "learner", "--spec", others, *out, "--for", "fen")
+    assert not (tmp_path / "model").exists()
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "letter.txt").touch()
+    assert "holds other files" in refusal("train", "generator", "learner", *plugin, "--data", data_root, *out)
+    assert [path.name for path in (tmp_path / "model").iterdir()] == ["letter.txt"]
+
+
+def test_a_benchmark_with_a_model_that_says_nothing_is_refused(learning_spec, write_spec, refusal):
+    learning_spec["generators"]["learner"]["forgets"] = True
+    assert "does not say which clips it has learnt from" in refusal("run", write_spec(learning_spec))
