@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from asdbench.clips import ClipSet
-    from asdbench.errors import NotApplicableError, UserError, did_you_mean
+    from asdbench.errors import NotApplicableError, UserError, did_you_mean, warn
     from asdbench.features import LogmelSettings, logmel
     from asdbench.plugins import (
         Dataset,
@@ -49,6 +49,7 @@ _HOMES = {
     "logmel": "features",
     "metric": "plugins",
     "setting": "plugins",
+    "warn": "errors",
 }
 
 __all__ = [
@@ -72,6 +73,7 @@ __all__ = [
     "metric",
     "run",
     "setting",
+    "warn",
 ]
 
 

@@ -16,9 +16,11 @@ from asdbench.errors import UserError
 if TYPE_CHECKING:
     from asdbench.clips import ClipSet
     from asdbench.results import Results
-    from asdbench.spec import LoadedSpec
+    from asdbench.spec import Exposure, LoadedSpec
+    from asdbench.store import Store
 
 _SHOWN_UNITS = 20
+EXPOSURES = ("same-machine", "other-machines", "none")
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
@@ -248,6 +250,11 @@ def train() -> None:
 @click.option(
     "--for", "target", metavar="MACHINE", help="With exposure 'other-machines': whose anomalies stay unheard."
 )
+@click.option(
+    "--exposure",
+    type=click.Choice(EXPOSURES),
+    help="Whose anomalies it learns from; a benchmark says it itself.  [default: same-machine]",
+)
 @click.option("--set", "overrides", multiple=True, metavar="SETTING=VALUE", help="Setting of the generator.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the training.")
 @click.option("--plugin", "plugin_files", multiple=True, type=_FILE, help="Python file with plugins.")
@@ -260,6 +267,7 @@ def train_generator(
     machines: tuple[str, ...],
     out: Path,
     target: str | None,
+    exposure: Exposure | None,
     overrides: tuple[str, ...],
     seed: int,
     plugin_files: tuple[Path, ...],
@@ -277,9 +285,13 @@ def train_generator(
     loaded = _load(spec, (), plugin_files) if spec is not None else None
     if loaded is None:
         load_files(plugin_files)
+    if loaded is not None and exposure is not None:
+        raise UserError("--exposure is for --data; a benchmark says it in its field 'exposure'")
     generator = training.generator_for_training(name, loaded, overrides)
-    clips = _recordings(data, dataset, dataset_settings, machines, loaded, target)
-    training.train(generator, clips, out, seed, target, Progress())
+    exposure = loaded.spec.exposure if loaded is not None else exposure or "same-machine"
+    clips, store = _recordings(data, dataset, dataset_settings, machines, loaded)
+    lesson = training.lesson(clips, exposure, target)
+    training.train(generator, lesson, exposure, out, store.cache_folder(generator.name), Progress(), seed)
     click.echo(f"{out}: the model; use it with `--set generators.NAME.checkpoint={out}` or `asdbench generate`")
 
 
@@ -338,7 +350,7 @@ def generate(
     generator.seed = seed
     pool = None
     if data is not None or loaded is not None:
-        pool = _recordings(data, dataset, dataset_settings, machines, loaded, None)
+        pool, _ = _recordings(data, dataset, dataset_settings, machines, loaded)
     wish = generating.Wish(
         machines=machines,
         conditions=("normal", "anomaly") if condition == "both" else (condition,),
@@ -390,9 +402,8 @@ def _recordings(
     dataset_settings: tuple[str, ...],
     machines: tuple[str, ...],
     loaded: LoadedSpec | None,
-    target: str | None,
-) -> ClipSet:
-    """The clips of a folder or of a benchmark's pool."""
+) -> tuple[ClipSet, Store]:
+    """The clips of a folder or of a benchmark's pool, and the store that they were found with."""
     from asdbench import recordings
     from asdbench.progress import Progress
     from asdbench.runner import DEFAULT_RUNS, store_for
@@ -400,10 +411,9 @@ def _recordings(
     store = store_for(DEFAULT_RUNS, None)
     store.prepare()
     if loaded is not None:
-        clips = recordings.of_benchmark(loaded, target, store, Progress())
-        return clips.where(machine=machines) if machines else clips
+        return recordings.of_benchmark(loaded, machines, store, Progress()), store
     assert data is not None
-    return recordings.of_folder(data, dataset, dataset_settings, machines, store, Progress())
+    return recordings.of_folder(data, dataset, dataset_settings, machines, store, Progress()), store
 
 
 def _print_results(results: Results) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import sys
 from collections.abc import Iterable
 
 
@@ -23,6 +24,11 @@ class NotApplicableError(UserError):
 
 class PluginError(UserError):
     """A plugin broke its contract."""
+
+
+def warn(sentence: str) -> None:
+    """Tell the user on standard error what they would want to know, though nothing is wrong enough to stop."""
+    print(f"asdbench: warning: {' '.join(sentence.split())}", file=sys.stderr, flush=True)
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

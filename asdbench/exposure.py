@@ -39,13 +39,18 @@ def training_clips(machines: Iterable[ClipSet], holdout: Holdout, exposure: Expo
         exposure: whose anomalies are among them.
         target: the machine that the model is for, where there is a model for each; see `model_for`.
     """
-    parts = []
-    for clips in machines:
-        pool = assign_roles(clips, holdout).pool
-        own = target is not None and bool((pool.frame["machine"] == target).any())
-        hidden = exposure == "none" or (exposure == "other-machines" and own)
-        parts.append(pool.where(condition="normal") if hidden else pool)
-    return ClipSet.concat(parts)
+    pool = ClipSet.concat([assign_roles(clips, holdout).pool for clips in machines])
+    return without_hidden(pool, exposure, target)
+
+
+def without_hidden(clips: ClipSet, exposure: Exposure, target: str | None) -> ClipSet:
+    """Leave out the anomalies that an exposure hides; see `training_clips`."""
+    if exposure == "same-machine":
+        return clips
+    hidden = clips.frame["condition"] != "normal"
+    if exposure == "other-machines":
+        hidden &= clips.frame["machine"] == target
+    return clips.select(~hidden.to_numpy(dtype=bool))
 
 
 def model_for(machine: str, exposure: Exposure) -> str | None:

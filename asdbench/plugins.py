@@ -251,12 +251,16 @@ class Training:
         clips: real clips of one or more machines, normal and anomalous, in a fixed order.
         out: an empty folder for the model.
         work: a folder that outlives an interruption: what is found in it was left by the same training, which goes on.
+        cache: a folder that all trainings of generators of this name share, for what is worth computing once a clip.
+        exposure: whose anomalies are among the clips, see `asdbench.exposure`.
         progress: to be called now and then with the steps done, all steps, and a note such as the loss.
     """
 
     clips: ClipSet
     out: Path
     work: Path
+    cache: Path
+    exposure: str = "same-machine"
     progress: Callable[[int, int, str], None] = lambda done, total, note: None
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from asdbench import plugins
 from asdbench.clips import ClipSet
 from asdbench.errors import UserError, did_you_mean
-from asdbench.exposure import training_clips
-from asdbench.plan import Plan, checked_clips, choose_machines, outstanding, plan_clips
+from asdbench.plan import Plan, checked_clips, choose_machines, finished, outstanding, plan_clips
 from asdbench.progress import Progress
+from asdbench.roles import assign_roles
 from asdbench.settings_text import build_plugin
 from asdbench.spec import LoadedSpec
 from asdbench.store import Store
@@ -27,41 +27,28 @@ def of_folder(
         assignments: further settings of the plugin, as ``NAME=VALUE``.
         machines: names of the machine types to take; none for all.
         store: remembers recordings that were inspected before.
+        progress: shows how far it is.
 
     Raises:
         UserError: there are no such clips, or one of them cannot be used.
     """
     reader = build_plugin(plugins.datasets.get(dataset), [f"root={str(root)!r}", *assignments])
-    known = reader.machines()
-    for machine in machines:
-        if machine not in known:
-            raise UserError(f"{root}: there is no machine '{machine}'; found: {', '.join(known)}")
-    tables = [reader.clips(machine, store.root) for machine in machines or known]
+    chosen = _chosen(machines, reader.machines(), str(root))
+    tables = [reader.clips(machine, store.root) for machine in chosen]
     with progress.steps("checking recordings", sum(map(len, tables)), "file") as steps:
         return ClipSet.concat([checked_clips(table, reader, store, steps) for table in tables])
 
 
-def of_benchmark(loaded: LoadedSpec, target: str | None, store: Store, progress: Progress) -> ClipSet:
-    """The clips that a benchmark lets a generator learn from; see `asdbench.exposure`.
-
-    Args:
-        loaded: the benchmark.
-        target: the machine that the model is for, where the exposure asks for a model for each.
-        store: where the clips are, or are made.
+def of_benchmark(loaded: LoadedSpec, machines: Sequence[str], store: Store, progress: Progress) -> ClipSet:
+    """The clips that a benchmark keeps for generators, of the machines named, or of all; made where they are not there.
 
     Raises:
-        UserError: a target is missing, unknown or pointless; the clips cannot be made or used.
+        UserError: there is no such machine; the clips cannot be made or used.
     """
     from asdbench.execute.local import cpu_count, run_units
     from asdbench.execute.stages import load_clips
-    from asdbench.plan import finished
 
-    plan = Plan(machines=choose_machines(loaded))
-    if (target is None) == (loaded.spec.exposure == "other-machines"):
-        word = "a model for each machine: name it with --for" if target is None else "one model for all, without --for"
-        raise UserError(f"{loaded.place('exposure')}: exposure '{loaded.spec.exposure}' takes {word}")
-    if target is not None and target not in plan.machines:
-        raise UserError(f"--for {target}: the benchmark has no such machine{did_you_mean(target, plan.machines)}")
+    plan = Plan(machines=_chosen(machines, choose_machines(loaded), "the benchmark"))
     plan_clips(plan, loaded, store, progress)
     units = outstanding(plan, finished(plan, store))
     with progress.steps("making recordings", len(units), "unit") as steps:
@@ -71,4 +58,11 @@ def of_benchmark(loaded: LoadedSpec, target: str | None, store: Store, progress:
     if failures:
         raise UserError(f"could not {failures[0].unit.label}: {failures[0].reason}")
     sets = [load_clips(store, key) for key in plan.clips.values()]
-    return training_clips(sets, loaded.spec.holdout, loaded.spec.exposure, target)
+    return ClipSet.concat([assign_roles(clips, loaded.spec.holdout).pool for clips in sets])
+
+
+def _chosen(machines: Sequence[str], known: Sequence[str], where: str) -> list[str]:
+    for machine in machines:
+        if machine not in known:
+            raise UserError(f"{where}: there is no machine '{machine}'{did_you_mean(machine, known)}")
+    return list(machines or known)

@@ -148,6 +148,10 @@ class Store:
         finally:
             unlock_file(lock)
 
+    def cache_folder(self, name: str) -> Path:
+        """A folder for what plugins of a name keep between units, each in its own way; it may be deleted any time."""
+        return self.root / "cache" / name
+
     def discard_work(self, key: str) -> None:
         """Remove the work folder of ``key``; to be called inside its block."""
         shutil.rmtree(self._work(key), ignore_errors=True)

@@ -10,12 +10,13 @@ from pathlib import Path
 from asdbench import plugins
 from asdbench.clips import ClipSet
 from asdbench.errors import UserError, did_you_mean
+from asdbench.exposure import without_hidden
 from asdbench.folders import lock_file, temporary_folder, unlock_file
 from asdbench.plugins import Generator, Training
 from asdbench.progress import Progress
 from asdbench.seeding import derive_seed
 from asdbench.settings_text import build_plugin
-from asdbench.spec import LoadedSpec
+from asdbench.spec import Exposure, LoadedSpec
 from asdbench.store import disk_errors
 
 WORK = "training"
@@ -51,15 +52,39 @@ def generator_for_training(name: str, loaded: LoadedSpec | None, assignments: It
     return generator
 
 
-def train(generator: Generator, clips: ClipSet, out: Path, seed: int, target: str | None, progress: Progress) -> None:
+def lesson(clips: ClipSet, exposure: Exposure, target: str | None) -> ClipSet:
+    """The clips that a generator may learn from.
+
+    Args:
+        clips: real clips.
+        exposure: whose anomalies are among them.
+        target: with exposure "other-machines" the machine that the model is for.
+
+    Raises:
+        UserError: a target is missing, unknown or pointless.
+    """
+    machines = sorted(clips.frame["machine"].unique())
+    if (target is None) == (exposure == "other-machines"):
+        word = "a model for each machine: name it with --for" if target is None else "one model for all, without --for"
+        raise UserError(f"exposure '{exposure}' takes {word}")
+    if target is not None and target not in machines:
+        raise UserError(f"--for {target}: there is no such machine{did_you_mean(target, machines)}")
+    return without_hidden(clips, exposure, target)
+
+
+def train(
+    generator: Generator, clips: ClipSet, exposure: Exposure, out: Path, cache: Path, progress: Progress, seed: int
+) -> None:
     """Train a generator; an interrupted training in the same folder goes on.
 
     Args:
         generator: what learns.
         clips: what it learns from.
+        exposure: whose anomalies are among the clips.
         out: folder of the model; what the training works with is in its subfolder ``training``.
+        cache: see `asdbench.plugins.Training`.
+        progress: shows how far it is.
         seed: of the training.
-        target: the machine that the model is for, None for all.
 
     Raises:
         UserError: the folder holds something else, or the generator cannot learn from the clips.
@@ -69,19 +94,19 @@ def train(generator: Generator, clips: ClipSet, out: Path, seed: int, target: st
         raise UserError(f"{out}: expected a folder for the model, found a file")
     if out.is_dir() and any(out.iterdir()) and not work.is_dir():
         raise UserError(f"{out}: expected no folder, an empty one, or one with a training, but it holds other files")
-    generator.seed = derive_seed(seed, "train", target or "")
+    generator.seed = derive_seed(seed, "train")
     with disk_errors(out):
         work.mkdir(parents=True, exist_ok=True)
     if int(os.environ.get("RANK", "0")):  # of several processes of one training, the first one writes the model
         with temporary_folder(work) as folder:
-            generator.train(Training(clips, folder, work))
+            generator.train(Training(clips, folder, work, cache, exposure))
         return
     lock = lock_file(work / ".lock")
     try:
         with temporary_folder(work) as folder, progress.track(f"train {generator.name}") as tell:
             model = folder / "model"
             model.mkdir()
-            generator.train(Training(clips, model, work, tell))
+            generator.train(Training(clips, model, work, cache, exposure, tell))
             with disk_errors(out):
                 _move(model, out)
     finally:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from typing import get_args
 
 import pytest
 
 import asdbench
+from asdbench import cli
 from asdbench.runner import IncompleteRunError
+from asdbench.spec import Exposure
 
 
 @pytest.fixture
@@ -144,6 +147,17 @@ def test_an_interrupted_training_of_the_command_line_goes_on(learner, data_root,
     assert json.loads((tmp_path / "model" / "model.json").read_text())["resumed_at"] == 3
 
 
+def test_exposure_of_a_folder(learner, data_root, asdbench_command, tmp_path):
+    anomalies = {}
+    for name, words in {"none": (), "other-machines": ("--for", "fan"), "same-machine": ()}.items():
+        command = ("train", "generator", "learner", "--plugin", learner, "--data", data_root, "--out", name)
+        assert asdbench_command(*command, "--exposure", name, *words).returncode == 0
+        clips = json.loads((tmp_path / name / "model.json").read_text())["clips"]
+        anomalies[name] = {clip["machine"] for clip in clips if clip["condition"] == "anomaly"}
+    assert anomalies == {"none": set(), "other-machines": {"pump"}, "same-machine": {"fan", "pump"}}
+    assert cli.EXPOSURES == get_args(Exposure)
+
+
 def test_what_cannot_be_trained_is_said_in_one_sentence(
     learner, data_root, learning_spec, write_spec, refusal, tmp_path
 ):
@@ -164,6 +178,9 @@ def test_what_cannot_be_trained_is_said_in_one_sentence(
         "train", "generator", "learner", *plugin, "--data", data_root, *out, "--machines", "pmp"
     )
     assert "takes one model for all" in refusal("train", "generator", "learner", "--spec", spec, *out, "--for", "fan")
+    assert "--exposure is for --data" in refusal(
+        "train", "generator", "learner", "--spec", spec, *out, "--exposure", "none"
+    )
     others = write_spec(learning_spec | {"exposure": "other-machines"}, "others.yaml")
     assert "name it with --for" in refusal("train", "generator", "learner", "--spec", others, *out)
     assert "did you mean 'fan'" in refusal("train", "generator", "learner", "--spec", others, *out, "--for", "fen")

@@ -127,7 +127,8 @@ def _train(job: Job) -> None:
         job.task["exposure"],
         job.task["for"],
     )
-    generator.train(Training(clips, job.folder, job.work, job.progress))
+    cache = job.store.cache_folder(generator.name)
+    generator.train(Training(clips, job.folder, job.work, cache, job.task["exposure"], job.progress))
 
 
 def _generate(job: Job) -> None:
