@@ -1,0 +1,1 @@
+"""What the network is told: captions of clips, and their embeddings."""

@@ -1,0 +1,117 @@
+"""Captions for the clips of a training, by template, by a T5 model, or from a file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from asdbench import ClipSet, UserError, warn
+
+from ..files import is_file_of_captions
+from ..randomness import unit
+from ..training.examples import Example
+from .caption_t5 import CaptionWriter
+from .captions import CaptionRow, Description, caption, paraphrase_of, read_captions, untold, write_captions
+
+if TYPE_CHECKING:
+    from ..generator import MimiiGen
+
+
+@dataclass(frozen=True)
+class Captioned:
+    """A training clip with what is said of it.
+
+    Attributes:
+        example: what is trained on.
+        description: what the caption tells.
+        row: its row of the record, see `record.COLUMNS`.
+    """
+
+    example: Example
+    description: Description
+    row: dict[str, Any]
+
+
+def captioned_clips(generator: MimiiGen, clips: ClipSet, file: Path, device: torch.device) -> list[Captioned]:
+    """Say of every clip what is known of it.
+
+    Args:
+        generator: its settings say how.
+        clips: of known condition.
+        file: where captions are kept, so that a training that goes on has those it began with.
+        device: for a model that writes captions.
+
+    Raises:
+        UserError: a clip cannot be described, or a file of captions lacks one.
+    """
+    rows = [{str(name): value for name, value in row.items()} for row in clips.frame.to_dict("records")]
+    described = [_told(generator, row) for row in rows]
+    captions = _captions(generator, rows, described, file, device)
+    return [
+        _captioned(row, description, text) for row, description, text in zip(rows, described, captions, strict=True)
+    ]
+
+
+def _told(generator: MimiiGen, row: dict[str, Any]) -> Description:
+    """What the caption of a clip tells: all that is known, but of some anomalies neither fault nor severity.
+
+    Without those the network would not know what to make of a caption that names no fault.
+    """
+    description = Description.of_clip(row)
+    if unit("vague", str(generator.seed), row["content_hash"]) < generator.vague_captions:
+        return replace(description, fault=None, severity=None)
+    return description
+
+
+def _captions(
+    generator: MimiiGen,
+    rows: Sequence[dict[str, Any]],
+    described: Sequence[Description],
+    file: Path,
+    device: torch.device,
+) -> list[str]:
+    contents = [row["content_hash"] for row in rows]
+    if is_file_of_captions(generator.captions):
+        known = read_captions(Path(generator.captions))
+        missing = [row["clip_id"] for row in rows if row["content_hash"] not in known]
+        if missing:
+            raise UserError(
+                f"{generator.captions}: {len(missing)} of {len(rows)} clips have no caption; the first is {missing[0]}"
+            )
+        return [known[content] for content in contents]
+    if generator.captions == "template":
+        return [
+            caption(description, paraphrase_of(generator.seed, content))
+            for description, content in zip(described, contents, strict=True)
+        ]
+    known = read_captions(file) if file.is_file() else {}
+    if not set(contents) <= set(known):
+        written = CaptionWriter(generator.caption_model, device).write(described)
+        known = dict(zip(contents, written, strict=True))
+        write_captions(
+            file, [CaptionRow(row["content_hash"], row["clip_id"], known[row["content_hash"]]) for row in rows]
+        )
+        _warn_of_untold(described, written)
+    return [known[content] for content in contents]
+
+
+def _warn_of_untold(described: Sequence[Description], written: Sequence[str]) -> None:
+    left_out = [(text, untold(description, text)) for description, text in zip(described, written, strict=True)]
+    left_out = [(text, missing) for text, missing in left_out if missing]
+    if left_out:
+        text, missing = left_out[0]
+        warn(
+            f"mimii_gen: {len(left_out)} of {len(written)} captions that the T5 model wrote leave something out; "
+            f"the first, '{text}', leaves out {', '.join(missing)}"
+        )
+
+
+def _captioned(row: dict[str, Any], description: Description, text: str) -> Captioned:
+    example = Example(row["content_hash"], row["clip_id"], row["machine"], row["condition"], text)
+    labels = {name: row[name] for name in ("clip_id", "machine", "section", "domain", "condition", "attributes")}
+    told = {"fault": description.fault, "severity": description.severity}
+    return Captioned(example, description, labels | told | {"content_hash": row["content_hash"], "caption": text})

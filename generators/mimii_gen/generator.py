@@ -1,0 +1,165 @@
+"""The generator ``mimii_gen``: its settings, and where its parts are called.
+
+Heavy libraries are imported inside the methods, so that plugins can be listed fast.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from asdbench import GeneratedClip, Generator, Request, Training, setting
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pandas as pd
+
+
+class MimiiGen(Generator):
+    """Latent diffusion of machine sounds from captions, after MIMII-Gen (Purohit et al.).
+
+    Captions are made from a clip's labels; a frozen text encoder embeds them; a U-Net, trained to denoise the latents
+    of an EnCodec, makes new latents from noise, which the codec decodes. It learns from the real clips that the
+    benchmark keeps for generators, or comes as a finished model (``checkpoint``, a folder that `asdbench train
+    generator mimii_gen` has written, or a hub id).
+
+    What the paper leaves open has defaults that were found sound: linear noise schedule, v-prediction for all but the
+    largest network, DPM-Solver++ with steps even in log-SNR, weak guidance. With ``strength`` a clip starts from a real
+    normal clip of the pool instead of noise and keeps its machine and background (audio-to-audio).
+
+    Provenance: ``caption``, ``sampler``, ``steps``, ``guidance_scale``, ``guidance_rescale``, ``clip_seed``, ``model``
+    (identity of the weights), ``unseen`` (labels that no training clip had), ``fault`` and ``severity`` that the
+    caption tells, and with ``strength`` the ``host``.
+    """
+
+    learns: ClassVar[bool] = True
+
+    checkpoint: str | None = setting(
+        None, min_length=1, description="finished model: folder or hub id; None: train one"
+    )
+
+    captions: str = setting(
+        "template", min_length=1, description="template, t5 (written by caption_model), or a CSV file of captions"
+    )
+    caption_model: str = setting("t5-large", min_length=1, description="T5 that writes captions: hub id or folder")
+    vague_captions: float = setting(
+        0.1, ge=0, le=1, description="share of anomalies whose caption leaves out fault and severity"
+    )
+    text_encoder: str = setting(
+        "google/flan-t5-base", min_length=1, description="transformers encoder: hub id or folder"
+    )
+    text_length: int = setting(64, ge=2, le=512, description="most tokens of a caption")
+    pooling: Literal["none", "mean"] = setting("none", description="condition on all token states, or on their mean")
+    train_text_encoder: bool = setting(False, description="train the text encoder too (eq. 3)")
+    learned_null: bool = setting(False, description="train the null embedding; else it encodes the empty caption")
+
+    codec: str = setting("facebook/encodec_24khz", min_length=1, description="EnCodec: hub id or folder")
+    bandwidth: float | None = setting(24.0, gt=0, description="of the codec in kbps; None for its highest")
+    seconds: float | None = setting(
+        None,
+        gt=0,
+        le=60,
+        description="length of what the network is trained on; None for the usual length of the clips",
+    )
+    channels: int = setting(16, ge=1, description="channels of the reshaped latents: 16 as in the paper")
+    normalization: Literal["channel", "dimension", "none"] = setting(
+        "channel", description="of latents to mean 0, variance 1: by channel as in the paper, by dimension, or none"
+    )
+
+    preset: Literal["smoke", "tiny", "small", "base", "paper"] = setting("base", description="size of the U-Net")
+    timesteps: int = setting(1000, ge=10, le=10000, description="timesteps of the noise schedule")
+    beta_schedule: Literal["linear", "scaled_linear", "squaredcos_cap_v2"] = setting(
+        "linear", description="noise schedule"
+    )
+    beta_start: float = setting(1e-4, gt=0, lt=1, description="beta of the first timestep")
+    beta_end: float = setting(0.02, gt=0, lt=1, description="beta of the last timestep")
+    prediction: Literal["auto", "epsilon", "v_prediction"] = setting(
+        "auto", description="what the network predicts; auto: epsilon for preset paper (eq. 2), else v_prediction"
+    )
+    zero_terminal_snr: bool = setting(
+        False, description="rescale the schedule to end in pure noise (v_prediction only)"
+    )
+
+    steps: int = setting(100_000, ge=1, description="training steps")
+    batch_size: int = setting(16, ge=1, description="clips in a training step, over all processes")
+    accumulation: int = setting(1, ge=1, description="parts in which a training step is computed")
+    learning_rate: float = setting(1e-4, gt=0, description="of AdamW")
+    warmup_steps: int = setting(500, ge=0, description="steps over which the learning rate rises")
+    weight_decay: float = setting(1e-2, ge=0, description="of AdamW")
+    max_grad_norm: float = setting(1.0, gt=0, description="gradients are scaled down to this norm")
+    ema_decay: float = setting(0.9999, ge=0, lt=1, description="of the moving average of the weights")
+    mixed_precision: Literal["no", "bf16"] = setting("no", description="bf16 for training on a GPU")
+    gradient_checkpointing: bool = setting(False, description="less memory, more time")
+    snr_gamma: float | None = setting(None, gt=0, description="gamma of min-SNR loss weights; None for equal weights")
+    caption_dropout: float = setting(0.1, ge=0, le=1, description="share of null captions, for guidance")
+    balance: Literal["none", "condition", "caption"] = setting(
+        "condition", description="train on rare anomalies (rare captions) as often as on normal clips"
+    )
+    validation_share: float = setting(0.1, ge=0, lt=1, description="clips kept for the validation loss")
+    validate_every: int = setting(500, ge=1, description="steps between validation losses")
+    save_every: int = setting(1000, ge=1, description="steps between checkpoints of the training")
+    preview_every: int = setting(5000, ge=1, description="steps between pictures of generated clips")
+    tracker: str | None = setting(None, min_length=1, description="tensorboard, or another tracker of accelerate")
+    device: str = setting("auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$", description="auto, cpu, cuda, cuda:1, mps")
+
+    sampler: Literal["dpm++", "ddpm", "ddim"] = setting("dpm++", sampling=True, description="how latents are sampled")
+    inference_steps: int = setting(25, ge=1, le=10000, sampling=True, description="steps of the sampler")
+    guidance_scale: float = setting(2.0, ge=0, le=100, sampling=True, description="1 for none; high values are loud")
+    guidance_rescale: float = setting(0.7, ge=0, le=1, sampling=True, description="how far guidance keeps the level")
+    strength: float | None = setting(
+        None, gt=0, le=1, sampling=True, description="start from a real normal clip, and change it this far"
+    )
+    clip_seconds: float | None = setting(
+        None, gt=0, le=600, sampling=True, description="length of a clip; None for the length of the training"
+    )
+    fault: str | None = setting(
+        None, min_length=1, sampling=True, description="fault told in captions of anomalies; None: drawn as it was met"
+    )
+    severity: float | None = setting(
+        None, ge=0, sampling=True, description="severity told in captions of anomalies; None: drawn as it was met"
+    )
+    sampling_batch: int = setting(8, ge=1, le=1024, sampling=True, description="clips sampled at once")
+    compile_unet: bool = setting(False, sampling=True, description="torch.compile the U-Net for sampling (on a GPU)")
+
+    def inputs(self) -> dict[str, str]:
+        """Identities of the model, or of the pretrained parts and captions that a training starts from."""
+        from .files import identity_of, is_file_of_captions
+
+        if self.checkpoint is not None:
+            return {"checkpoint": identity_of(self.checkpoint, "checkpoint")}
+        named = {"codec": self.codec, "text_encoder": self.text_encoder}
+        if self.captions == "t5":
+            named["caption_model"] = self.caption_model
+        found = {name: identity_of(value, name) for name, value in named.items()}
+        if is_file_of_captions(self.captions):
+            found["captions"] = identity_of(self.captions, "captions", file=True)
+        return found
+
+    def needs_training(self) -> bool:
+        return self.checkpoint is None
+
+    def train(self, training: Training) -> None:
+        """Train on the clips and write a pipeline, its training clips, captions and model card.
+
+        Raises:
+            UserError: the clips cannot be learnt from, or a pretrained part cannot be loaded or does not fit.
+        """
+        from .learning import learn
+
+        learn(self, training)
+
+    def learnt_from(self, model: Path | None) -> pd.DataFrame | None:
+        from .record import read_record
+
+        return read_record(model or self.checkpoint or "")
+
+    def generate(self, request: Request) -> Iterator[GeneratedClip]:
+        """Yield one clip for each row; see the class.
+
+        Raises:
+            UserError: the model cannot be loaded, or cannot make what is asked for.
+        """
+        from .making import make
+
+        return make(self, request)

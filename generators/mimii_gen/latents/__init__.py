@@ -1,0 +1,1 @@
+"""What the network works on: the latents of a codec, normalised and laid out."""

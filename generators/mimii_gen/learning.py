@@ -1,0 +1,258 @@
+"""A training from clips to a finished model: captions, codes, statistics, network, pipeline, record, model card."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+import torch
+from accelerate import PartialState
+
+from asdbench import ClipSet, Training, UserError, warn
+
+from .conditioning.captioning import Captioned, captioned_clips
+from .conditioning.captions import CaptionRow, write_captions
+from .conditioning.text import TextEncoder
+from .device import choose_device
+from .diffusion.backbone import PRESETS, build_backbone, smallest_frames
+from .diffusion.schedule import NoiseSchedule
+from .hub import quiet
+from .latents.cache import LatentCache
+from .latents.codec import Codec
+from .latents.space import LatentStatistics
+from .model_card import ModelCard, Part, write_model_card
+from .pipeline import MimiiGenPipeline
+from .preview import save_grid
+from .record import write_record
+from .training.examples import Example, split_examples
+from .training.loop import Parts, Trained, train
+from .training.settings import TrainingSettings
+
+if TYPE_CHECKING:
+    from .generator import MimiiGen
+
+CAPTIONS = "captions.csv"
+_PREVIEWED = 6
+"""Rows of a picture of generated clips."""
+_MEASURED = 16
+"""Clips whose latents are measured at the end."""
+
+
+def learn(generator: MimiiGen, training: Training) -> None:
+    """Train a generator; see `MimiiGen.train`."""
+    clips = _labelled(training.clips)
+    _require_anomalies(clips, training.exposure)
+    device = choose_device(generator.device)
+    settings = _training_settings(generator)
+    schedule = _schedule(generator)
+    captioned = captioned_clips(generator, clips, training.work / CAPTIONS, device)
+    codec = Codec.load(generator.codec, generator.bandwidth, device)
+    codec = codec.calibrated(clips.waveforms())
+    text = TextEncoder.load(generator.text_encoder, generator.text_length, generator.pooling, device)
+    cache = _encoded(clips, codec, training)
+    examples = [clip.example for clip in captioned]
+    statistics = _statistics(examples, settings.validation_share, cache, codec)
+    space = statistics.space(generator.channels, generator.normalization, codec.identity)
+    unet = build_backbone(generator.preset, generator.channels, text.dim, generator.seed % 2**63)
+    num_samples = _num_samples(generator, clips, cache, codec)
+    if codec.num_frames(num_samples) < smallest_frames(unet):
+        least = ((smallest_frames(unet) - 1) * codec.hop_length + 1) / codec.sample_rate
+        raise UserError(
+            f"seconds: the clips to train on last {num_samples / codec.sample_rate:.3f} s, "
+            f"the U-Net '{generator.preset}' needs at least {least:.3f} s"
+        )
+    parts = Parts(unet, schedule, text, codec, space)
+    model = _Model(parts, num_samples)
+    trained = train(
+        parts,
+        examples,
+        cache,
+        codec.num_frames(num_samples),
+        settings,
+        training.work,
+        seed=generator.seed,
+        device=str(device),
+        progress=training.progress,
+        preview=lambda parts, step: _preview(replace(model, parts=parts), captioned, clips, training, step),
+    )
+    if PartialState().is_main_process:
+        _write(
+            generator, training, captioned, replace(model, parts=_trained_parts(parts, trained)), trained, statistics
+        )
+
+
+@dataclass(frozen=True)
+class _Model:
+    """The parts of a model and the length of its clips."""
+
+    parts: Parts
+    num_samples: int
+
+    def pipeline(self) -> MimiiGenPipeline:
+        parts = self.parts
+        null = parts.text_encoder.null() if parts.null is None else parts.null
+        return MimiiGenPipeline(
+            unet=parts.unet,
+            scheduler=parts.schedule.scheduler(),
+            text_encoder=parts.text_encoder.model,
+            tokenizer=parts.text_encoder.tokenizer,
+            codec=parts.codec.model,
+            latent_space=parts.space.to_dict(),
+            null_embedding=null.cpu().tolist(),
+            bandwidth=parts.codec.bandwidth,
+            gain=parts.codec.gain,
+            max_tokens=parts.text_encoder.max_tokens,
+            pooling=parts.text_encoder.pooling,
+            num_samples=self.num_samples,
+        )
+
+
+def _labelled(clips: ClipSet) -> ClipSet:
+    """The clips whose condition is known: nothing can be said of the others."""
+    unknown = int((clips.frame["condition"] == "unknown").sum())
+    if unknown:
+        warn(f"mimii_gen: {unknown} of {len(clips)} clips are left out, it is not known whether they are normal")
+    return clips.where(condition=["normal", "anomaly"])
+
+
+def _require_anomalies(clips: ClipSet, exposure: str) -> None:
+    conditions = Counter(clips.frame["condition"])
+    if not len(clips):
+        raise UserError("there are no clips to learn from; 'holdout' in the spec sets how many are kept for generators")
+    if exposure != "none" and not conditions["anomaly"]:
+        raise UserError(
+            f"there are no anomalous clips to learn from ({conditions['normal']} normal ones were found) with exposure "
+            f"'{exposure}'; keep some with 'holdout: {{anomaly: …}}', or set exposure to 'none'"
+        )
+
+
+def _training_settings(generator: MimiiGen) -> TrainingSettings:
+    return TrainingSettings(**{field.name: getattr(generator, field.name) for field in _shared_fields()})
+
+
+def _shared_fields() -> list[Any]:
+    """The fields of `TrainingSettings` that are settings of the generator, under the same names."""
+    return [field for field in fields(TrainingSettings) if field.name != "log_every"]
+
+
+def _schedule(generator: MimiiGen) -> NoiseSchedule:
+    prediction = generator.prediction
+    if prediction == "auto":
+        prediction = PRESETS[generator.preset].prediction_type
+    return NoiseSchedule(
+        steps=generator.timesteps,
+        beta_schedule=generator.beta_schedule,
+        beta_start=generator.beta_start,
+        beta_end=generator.beta_end,
+        prediction_type=prediction,
+        zero_terminal_snr=generator.zero_terminal_snr,
+    )
+
+
+def _encoded(clips: ClipSet, codec: Codec, training: Training) -> LatentCache:
+    """The codes of all clips, encoded once; of several processes each encodes a part."""
+    cache = LatentCache(training.cache / "codes", codec)
+    rank, processes = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+    progress = training.progress if rank == 0 else lambda done, total, note: None
+    cache.add(
+        clips.select(range(rank, len(clips), processes)),
+        progress=lambda done, total: progress(done, total, "clips encoded"),
+    )
+    if processes > 1:
+        PartialState(cpu=codec.device.type == "cpu").wait_for_everyone()
+        cache.add(clips)
+    return cache
+
+
+def _statistics(examples: Sequence[Example], share: float, cache: LatentCache, codec: Codec) -> LatentStatistics:
+    """Statistics of the latents that are trained on, without those that validate."""
+    statistics = LatentStatistics(codec.dim)
+    taught, _ = split_examples(examples, share)
+    for content in dict.fromkeys(example.content_hash for example in taught):
+        codes = torch.from_numpy(cache.codes(content).astype("int64"))[None]
+        statistics.update(codec.latents(codes))
+    return statistics
+
+
+def _num_samples(generator: MimiiGen, clips: ClipSet, cache: LatentCache, codec: Codec) -> int:
+    """Length of what the network is trained on, in samples at the codec's rate."""
+    if generator.seconds is not None:
+        return max(1, round(generator.seconds * codec.sample_rate))
+    lengths = Counter(cache.num_samples(content) for content in clips.frame["content_hash"])
+    return max(lengths, key=lambda length: (lengths[length], length))
+
+
+def _trained_parts(parts: Parts, trained: Trained) -> Parts:
+    return replace(parts, unet=trained.unet, text_encoder=trained.text_encoder, null=trained.null)
+
+
+def _write(
+    generator: MimiiGen,
+    training: Training,
+    captioned: Sequence[Captioned],
+    model: _Model,
+    trained: Trained,
+    statistics: LatentStatistics,
+) -> None:
+    out, parts = training.out, model.parts
+    pipeline = model.pipeline()
+    with quiet():
+        pipeline.save_pretrained(out)
+    write_record(out, [clip.row for clip in captioned])
+    write_captions(
+        out / CAPTIONS, [CaptionRow(c.example.content_hash, c.example.clip_id, c.example.caption) for c in captioned]
+    )
+    last = trained.history[-1] if trained.history else {}
+    writer = Part(generator.caption_model, "") if generator.captions == "t5" else None
+    clips: dict[str, Counter[str]] = {}
+    for clip in captioned:
+        clips.setdefault(clip.example.machine, Counter())[clip.example.condition] += 1
+    card = ModelCard(
+        clips=clips,
+        content_hashes=[clip.example.content_hash for clip in captioned],
+        codec=Part(generator.codec, parts.codec.identity),
+        text_encoder=Part(generator.text_encoder, parts.text_encoder.identity),
+        captions=generator.captions,
+        settings=generator.settings(late=False),
+        steps=trained.steps,
+        exposure=training.exposure,
+        seed=generator.seed,
+        training_loss=last.get("loss"),
+        validation_loss=trained.validation_loss,
+        generated_std=_generated_std(pipeline, captioned, statistics),
+        caption_model=writer,
+        sample_rate=parts.codec.sample_rate,
+        seconds=model.num_samples / parts.codec.sample_rate,
+        versions={name: version(name) for name in ("asdbench", "torch", "diffusers", "transformers", "accelerate")},
+    )
+    write_model_card(out, card)
+
+
+def _generated_std(pipeline: MimiiGenPipeline, captioned: Sequence[Captioned], statistics: LatentStatistics) -> float:
+    """Spread of generated latents relative to that of the training latents: 1 where levels are right."""
+    chosen = [captioned[index * len(captioned) // _MEASURED] for index in range(_MEASURED)]
+    made = LatentStatistics(len(statistics.mean))
+    captions = [clip.example.caption for clip in chosen]
+    latents = pipeline(captions, seeds=range(_MEASURED), output_type="latent")
+    for one in latents:
+        made.update(torch.from_numpy(one))
+    return float((made.variance.mean() / statistics.variance.mean()) ** 0.5)
+
+
+def _preview(model: _Model, captioned: Sequence[Captioned], clips: ClipSet, training: Training, step: int) -> None:
+    """Draw a real and two generated clips of some machines and conditions."""
+    chosen: dict[tuple[str, str], int] = {}
+    for index, clip in enumerate(captioned):
+        chosen.setdefault((clip.example.machine, clip.example.condition), index)
+    pipeline = model.pipeline()
+    rows = []
+    for (machine, condition), index in sorted(chosen.items())[:_PREVIEWED]:
+        caption = captioned[index].example.caption
+        real = model.parts.codec.resample(clips.waveform(index), clips.sample_rate or 16000)[: model.num_samples]
+        made = pipeline([caption] * 2, seeds=[0, 1], batch_size=2)
+        rows.append((f"{machine}, {condition}: real, generated, generated", [real, *made]))
+    save_grid(training.work / "previews" / f"step-{step:08d}.png", rows, model.parts.codec.sample_rate)

@@ -1,0 +1,200 @@
+"""Clips for the rows of a request: labels to captions, captions to latents, latents to audio."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import soxr
+import torch
+
+from asdbench import GeneratedClip, Request, UserError, warn
+
+from ..matching import Pool
+from .conditioning.captions import Description, caption, paraphrase_of, seen, templates, unseen
+from .device import choose_device
+from .files import identity_of
+from .pipeline import MimiiGenPipeline, load_pipeline
+from .record import describe, read_record
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from .generator import MimiiGen
+
+Waveform = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class _Order:
+    """One clip to make.
+
+    Attributes:
+        caption: what the network is told.
+        seed: of its noise.
+        provenance: how it is made.
+        host: real clip to start from, at the codec's rate; None to start from noise.
+        attributes: of the clip, where they are not those of the row.
+    """
+
+    caption: str
+    seed: int
+    provenance: dict[str, Any]
+    host: Waveform | None
+    attributes: dict[str, str] | None
+
+
+def make(generator: MimiiGen, request: Request) -> Iterator[GeneratedClip]:
+    """Yield one clip for each row; see `MimiiGen.generate`."""
+    model = str(request.model or generator.checkpoint)
+    device = choose_device(generator.device)
+    pipeline = load_pipeline(model, device, torch.bfloat16 if device.type == "cuda" else None)
+    if generator.compile_unet:
+        pipeline.compile_unet()
+    maker = _Maker(generator, request, pipeline, model)
+    rows = [row for _, row in request.rows.iterrows()]
+    orders = [maker.order(row) for row in rows]
+    maker.warn_of_unseen(orders)
+    for start in range(0, len(orders), generator.sampling_batch):
+        yield from maker.make(orders[start : start + generator.sampling_batch])
+
+
+class _Maker:
+    """What the clips of a request have in common."""
+
+    def __init__(self, generator: MimiiGen, request: Request, pipeline: MimiiGenPipeline, model: str) -> None:
+        self.generator, self.request, self.pipeline = generator, request, pipeline
+        self.identity = identity_of(model, "checkpoint")
+        record = read_record(model)
+        if record is None:
+            raise UserError(
+                f"checkpoint: '{model}' has no table of training clips, expected a model that was trained here"
+            )
+        rows = [{str(name): value for name, value in row.items()} for row in record.to_dict("records")]
+        self.known = [describe(row) for row in rows]
+        self.vocabulary = seen(self.known)
+        # Captions that a T5 model or a person wrote are used again for what they were written for.
+        first = {known.metadata_text(): (known, row["caption"]) for known, row in zip(self.known, rows, strict=True)}
+        self.written = {text: own for text, (known, own) in first.items() if own not in templates(known)}
+        self.hosts = Pool(request, "normal") if generator.strength is not None else None
+
+    def order(self, row: pd.Series[Any]) -> _Order:
+        """What is to be made for a row."""
+        generator, clip_id = self.generator, row["clip_id"]
+        host, attributes, origin = self._host(row)
+        labels = {str(name): value for name, value in row.items()} | ({"attributes": attributes} if attributes else {})
+        told = self._with_fault(Description.of_clip({**labels, "provenance": {}}), clip_id)
+        own = labels.get("caption")
+        text = own if isinstance(own, str) and own else self._caption(told, clip_id)
+        seed = int(generator.rng(clip_id, "noise").integers(2**63))
+        provenance = {
+            "caption": text,
+            "fault": told.fault,
+            "severity": told.severity,
+            "unseen": [] if own else unseen(told, self.vocabulary),
+            "sampler": generator.sampler,
+            "steps": generator.inference_steps,
+            "guidance_scale": generator.guidance_scale,
+            "guidance_rescale": generator.guidance_rescale,
+            "clip_seed": seed,
+            "seed": generator.seed,
+            "model": self.identity,
+        }
+        return _Order(text, seed, provenance | origin, host, attributes)
+
+    def make(self, orders: Sequence[_Order]) -> Iterator[GeneratedClip]:
+        """Yield the clips of a batch."""
+        generator, pipeline, rate = self.generator, self.pipeline, self.request.sample_rate
+        made: dict[int, Waveform] = {}
+        lengths = [None if order.host is None else len(order.host) for order in orders]
+        for length in dict.fromkeys(lengths):
+            places = [place for place, one in enumerate(lengths) if one == length]
+            hosts = [order.host for place in places if (order := orders[place]).host is not None]
+            waveforms = pipeline(
+                [orders[place].caption for place in places],
+                seeds=[orders[place].seed for place in places],
+                num_samples=length or self._num_samples(),
+                num_inference_steps=generator.inference_steps,
+                guidance_scale=generator.guidance_scale,
+                guidance_rescale=generator.guidance_rescale,
+                sampler=generator.sampler,
+                batch_size=generator.sampling_batch,
+                audio=hosts or None,
+                strength=generator.strength if hosts else None,
+            )
+            made |= dict(zip(places, waveforms, strict=True))
+        for place, order in enumerate(orders):
+            waveform = _resampled(made[place], pipeline.sample_rate, rate)
+            yield GeneratedClip(waveform, order.provenance, order.attributes)
+
+    def warn_of_unseen(self, orders: Sequence[_Order]) -> None:
+        """Say once what the model is asked for and has never met."""
+        missing = sorted({text for order in orders for text in order.provenance["unseen"]})
+        if missing:
+            warn(f"mimii_gen: no training clip had {'; '.join(missing)}: clips of these are guesses")
+
+    def _num_samples(self) -> int | None:
+        seconds = self.generator.clip_seconds
+        return None if seconds is None else max(1, round(seconds * self.pipeline.sample_rate))
+
+    def _host(self, row: pd.Series[Any]) -> tuple[Waveform | None, dict[str, str] | None, dict[str, Any]]:
+        """The real clip that a row starts from, its attributes where they differ, and the provenance."""
+        if self.hosts is None:
+            return None, None, {}
+        level, positions = self.hosts.best(row)
+        if not positions:
+            raise UserError(
+                f"strength: there is no normal clip of machine '{row['machine']}' to start from; "
+                "'holdout: {normal: …}' in the spec sets how many are kept for generators"
+            )
+        position = int(self.generator.rng(row["clip_id"], "host").choice(positions))
+        waveform = self.hosts.clips.waveform(position)
+        waveform = _resampled(waveform, self.request.sample_rate, self.pipeline.sample_rate)
+        seconds = self.generator.clip_seconds
+        if seconds is not None:
+            wanted = self._num_samples() or 0
+            if len(waveform) < wanted:
+                name = self.hosts.clips.frame["clip_id"].iat[position]
+                raise UserError(
+                    f"clip_seconds: {name} lasts {len(waveform) / self.pipeline.sample_rate:g} s, not {seconds:g}"
+                )
+            waveform = waveform[:wanted]
+        origin = {**self.hosts.host(position), "host_match": level, "strength": self.generator.strength}
+        return waveform, self.hosts.attributes(position, row), origin
+
+    def _with_fault(self, description: Description, clip_id: str) -> Description:
+        """An anomaly with a fault and severity of a training clip of its machine, at random, or as the settings say."""
+        if description.condition != "anomaly":
+            return description
+        generator = self.generator
+        met = [
+            known
+            for known in self.known
+            if known.machine == description.machine
+            and known.fault is not None
+            and generator.fault in (None, known.fault)
+        ]
+        if met:
+            chosen = met[int(generator.rng(clip_id, "fault").integers(len(met)))]
+            description = replace(description, fault=chosen.fault, severity=chosen.severity)
+        if generator.fault is not None:
+            description = replace(description, fault=generator.fault)
+        if generator.severity is not None:
+            description = replace(description, severity=generator.severity)
+        return description
+
+    def _caption(self, description: Description, clip_id: str) -> str:
+        written = self.written.get(description.metadata_text())
+        return written or caption(description, paraphrase_of(self.generator.seed, clip_id))
+
+
+def _resampled(waveform: Waveform, from_rate: int, to_rate: int) -> Waveform:
+    """Resample to exactly the length that the rates ask for; the level is kept."""
+    if from_rate == to_rate:
+        return waveform
+    length = round(len(waveform) * to_rate / from_rate)
+    resampled = np.asarray(soxr.resample(waveform, from_rate, to_rate, quality="HQ"), dtype=np.float32)[:length]
+    return np.pad(resampled, (0, length - len(resampled)))

@@ -1,0 +1,408 @@
+"""Captions to sound: the trained parts as one diffusers pipeline, saved and loaded as one folder.
+
+The folder holds the U-Net, the noise schedule, the encoder of the captions with its tokenizer and the codec, all as
+safetensors and JSON, and in ``model_index.json`` what lies between them: the normalisation of the latents, the null
+embedding, and how codec and text encoder are used.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import diffusers
+import huggingface_hub
+import numpy as np
+import numpy.typing as npt
+import torch
+import transformers
+from diffusers import DDPMScheduler, DiffusionPipeline, UNet2DConditionModel
+from torch import Tensor
+from transformers import AutoTokenizer, EncodecModel
+
+from asdbench import UserError
+
+from .conditioning.captions import Description, caption
+from .conditioning.text import Embeddings, TextEncoder, with_null
+from .diffusion.backbone import smallest_frames
+from .diffusion.sampling import denoise, draw_noise, guide, set_steps
+from .diffusion.schedule import sampler as make_sampler
+from .hub import PICKLES, check_safetensors, load_pretrained, local_folder, quiet
+from .latents.codec import Codec
+from .latents.space import LatentSpace
+
+__all__ = ["MimiiGenPipeline", "load_pipeline"]
+
+Waveform = npt.NDArray[np.float32]
+
+_LIBRARIES = {"diffusers": diffusers, "transformers": transformers}
+_MODELS = ("unet", "text_encoder", "codec")
+_SETTING = "checkpoint"
+
+
+class MimiiGenPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers is not typed
+    """Generates clips from captions (figure 1 of the paper, the lower half).
+
+    All clips of a call have one length. A clip depends on its caption, its seed and the settings, not on the clips
+    beside it: noise is drawn from a generator of its own, and every batch is computed with the same shapes (the last is
+    filled up with repeats, captions are padded to the longest allowed). A clip alone and the same clip anywhere in a
+    batch agree within 1e-6 of its standard deviation (on a CPU they were equal in all bits), and clips made with
+    another ``batch_size`` within 1e-4 (7e-6 was measured); on another device they agree as well as its arithmetic does.
+    A batch costs the same however few clips it holds: ask for ``batch_size=1`` where single clips are wanted.
+
+    Attributes:
+        unet: the denoising network; its dtype is the one it computes in, all else is computed in float32.
+        scheduler: the training scheduler.
+        text_encoder: encoder of the captions.
+        tokenizer: its tokenizer.
+        codec: the EnCodec model.
+        space: layout and normalisation of the latents.
+        sample_rate: of what is generated, in Hz.
+    """
+
+    unet: UNet2DConditionModel
+    scheduler: DDPMScheduler
+    codec: EncodecModel
+
+    def __init__(
+        self,
+        unet: UNet2DConditionModel,
+        scheduler: DDPMScheduler,
+        text_encoder: Any,
+        tokenizer: Any,
+        codec: EncodecModel,
+        latent_space: dict[str, Any] | None = None,
+        null_embedding: list[list[float]] | None = None,
+        bandwidth: float | None = None,
+        gain: float = 1.0,
+        max_tokens: int = 64,
+        pooling: str = "none",
+        num_samples: int = 240_000,
+    ) -> None:
+        """Put the parts together and check that they fit.
+
+        What has a default is saved in ``model_index.json`` (diffusers takes parameters with a default for plain
+        configuration).
+
+        Args:
+            unet: see `build_backbone` for what it must satisfy.
+            scheduler: the scheduler of training, see `NoiseSchedule.scheduler`.
+            text_encoder: a transformers encoder.
+            tokenizer: its tokenizer.
+            codec: a transformers EnCodec.
+            latent_space: `LatentSpace.to_dict`; required.
+            null_embedding: the embedding of "no caption" that was trained with, shape (tokens, width); required.
+            bandwidth: of the codec in kbps.
+            gain: of the codec.
+            max_tokens: longest caption in tokens.
+            pooling: "none" or "mean", of the caption's token states.
+            num_samples: length of a clip at the codec's rate where a call does not say.
+
+        Raises:
+            UserError: If a required part is missing or two parts do not fit.
+        """
+        super().__init__()
+        if latent_space is None or null_embedding is None:
+            missing = "latent_space" if latent_space is None else "null_embedding"
+            raise UserError(f"the pipeline has no {missing}, expected the one it was trained with")
+        self.register_modules(
+            unet=unet, scheduler=scheduler, text_encoder=text_encoder, tokenizer=tokenizer, codec=codec
+        )
+        self.register_to_config(
+            latent_space=latent_space,
+            null_embedding=null_embedding,
+            bandwidth=bandwidth,
+            gain=gain,
+            max_tokens=max_tokens,
+            pooling=pooling,
+            num_samples=num_samples,
+        )
+        self._codec = Codec(codec, bandwidth, gain=gain)
+        _require(pooling in ("none", "mean"), f"pooling is '{pooling}', expected 'none' or 'mean'")
+        self._text = TextEncoder(text_encoder, tokenizer, max_tokens, "mean" if pooling == "mean" else "none")
+        self.space = LatentSpace.from_dict(latent_space)
+        try:
+            self._null = torch.tensor(null_embedding, dtype=torch.float32)
+        except (TypeError, ValueError) as error:
+            raise UserError(f"null_embedding is no array of numbers ({error})") from error
+        self.sample_rate = self._codec.sample_rate
+        self._check()
+
+    def _check(self) -> None:
+        """Refuse parts that do not fit; each would otherwise fail late, or silently give noise."""
+        self.space.require(self._codec)
+        if self.space.dim != self._codec.dim:
+            raise UserError(f"latent_space has {self.space.dim} values a frame, the codec has {self._codec.dim}")
+        if self.unet.config.in_channels != self.space.channels:
+            raise UserError(
+                f"the U-Net takes {self.unet.config.in_channels} channels, the latents of latent_space have "
+                f"{self.space.channels} of height {self.space.height}"
+            )
+        width = self.unet.config.cross_attention_dim
+        if width != self._text.dim:
+            raise UserError(f"the U-Net attends to embeddings of width {width}, text_encoder gives {self._text.dim}")
+        if self._null.ndim != 2 or self._null.shape[1] != width or not len(self._null):
+            raise UserError(
+                f"null_embedding has the shape {tuple(self._null.shape)}, expected (tokens, {width}) as for the U-Net"
+            )
+
+    def save_pretrained(self, save_directory: str | Path, **kwargs: Any) -> None:
+        """Save all parts to a folder, as safetensors and JSON only."""
+        super().save_pretrained(save_directory, **{**kwargs, "safe_serialization": True})
+
+    def compile_unet(self) -> None:
+        """Compile the U-Net with torch.compile: faster from the second batch on; all batches have the same shapes."""
+        self.unet.compile()
+
+    @torch.inference_mode()
+    def __call__(
+        self,
+        captions: Sequence[str | Description],
+        *,
+        seeds: Sequence[int],
+        num_samples: int | None = None,
+        num_inference_steps: int = 25,
+        guidance_scale: float = 2.0,
+        guidance_rescale: float = 0.7,
+        sampler: str = "dpm++",
+        batch_size: int = 8,
+        audio: Sequence[Waveform] | None = None,
+        strength: float | None = None,
+        output_type: Literal["audio", "latent"] = "audio",
+        progress: Callable[[int, int], None] | None = None,
+    ) -> list[Waveform]:
+        """Generate a clip for each caption.
+
+        Args:
+            captions: one for each clip; a description is said in the words of the first template.
+            seeds: one for each clip.
+            num_samples: length of the clips at `sample_rate`; None for that of ``audio``, or else of the configuration.
+            num_inference_steps: steps of the sampler.
+            guidance_scale: weight of the caption: 1 for none, 0 to ignore the caption (it raises the level of what is
+                generated, hence `guidance_rescale`).
+            guidance_rescale: how far the level that guidance adds is taken back, 0 to 1.
+            sampler: dpm++, ddpm or ddim.
+            batch_size: clips computed at a time.
+            audio: clips to start from (audio-to-audio), at `sample_rate`, each of ``num_samples``.
+            strength: how much of ``audio`` is made anew, above 0 and up to 1: the share of the noise's timesteps that
+                are run again. Near 0 the clip comes back as the codec reproduces it.
+            output_type: "audio", or "latent" for the codec's latents.
+            progress: called with the number of denoising steps done and in all.
+
+        Returns:
+            Waveforms of exactly ``num_samples`` samples, float32, at `sample_rate`; or latents of shape (dim, frames).
+
+        Raises:
+            UserError: If an argument is out of its range or two do not fit; it is named.
+        """
+        texts = self._texts(captions, seeds)
+        num_samples = self._length(num_samples, audio, texts)
+        _require(guidance_scale >= 0, f"guidance_scale is {guidance_scale}, expected 0 or more")
+        _require(0 <= guidance_rescale <= 1, f"guidance_rescale is {guidance_rescale}, expected 0 to 1")
+        _require(batch_size >= 1, f"batch_size is {batch_size}, expected 1 or more")
+        _require(audio is None or strength is not None, "audio is given without strength, expected both or neither")
+        _require(audio is not None or strength is None, "strength is given without audio, expected both or neither")
+        _require(strength is None or 0 < strength <= 1, f"strength is {strength}, expected above 0 and up to 1")
+        scheduler = make_sampler(sampler, self.scheduler)
+        set_steps(scheduler, num_inference_steps)
+        batches = -(-len(texts) // batch_size)
+        progress = progress or (lambda done, total: None)
+        waveforms: list[Waveform] = []
+        for batch in range(batches):
+            rows, count = _rows(batch, batch_size, len(texts))
+            report = partial(_report, progress, batch * num_inference_steps, batches * num_inference_steps)
+            generators = [torch.Generator().manual_seed(int(seeds[row])) for row in rows]
+            shape = (self.space.channels, self.space.height, self._codec.num_frames(num_samples))
+            latents = denoise(
+                self._predictor([texts[row] for row in rows], guidance_scale, guidance_rescale),
+                scheduler,
+                num_inference_steps,
+                draw_noise(generators, shape).to(self.unet.device),
+                generators,
+                clean=None if audio is None else self._encode([audio[row] for row in rows]),
+                strength=1.0 if strength is None else strength,
+                on_step=report,
+            )
+            made = self.space.from_unet(latents)
+            if output_type == "audio":
+                made = self._codec.decode(made, num_samples)
+            waveforms += list(made[:count].float().cpu().numpy())
+        return waveforms
+
+    def _texts(self, captions: Sequence[str | Description], seeds: Sequence[int]) -> list[str]:
+        _require(not isinstance(captions, str), "captions is a single string, expected a list with one for each clip")
+        _require(len(seeds) == len(captions), f"there are {len(captions)} captions and {len(seeds)} seeds")
+        texts = [caption(given, 0) if isinstance(given, Description) else given for given in captions]
+        for index, seed in enumerate(seeds):
+            _require(0 <= seed < 2**63, f"seeds[{index}] is {seed}, expected 0 to {2**63 - 1}")
+        for index, text in enumerate(texts):
+            _require(bool(text.strip()), f"captions[{index}] is empty, expected a description of the clip")
+        return texts
+
+    def _length(self, num_samples: int | None, audio: Sequence[Waveform] | None, texts: Sequence[str]) -> int:
+        if audio is not None:
+            _require(len(audio) == len(texts), f"there are {len(texts)} captions and {len(audio)} clips in audio")
+            if num_samples is None and len(audio):
+                num_samples = len(audio[0])
+        if num_samples is None:
+            num_samples = int(self.config.num_samples)
+        for index, waveform in enumerate(audio or ()):
+            _require(
+                np.shape(waveform) == (num_samples,),
+                f"audio[{index}] has the shape {np.shape(waveform)}, expected ({num_samples},), the clips' length",
+            )
+        fewest, frames = smallest_frames(self.unet), self._codec.num_frames(num_samples)
+        _require(
+            frames >= fewest,
+            f"num_samples is {num_samples}, which is {frames} latent frames, expected at least "
+            f"{(fewest - 1) * self._codec.hop_length + 1}, the {fewest} frames that the U-Net needs",
+        )
+        return num_samples
+
+    def _predictor(self, texts: Sequence[str], scale: float, rescale: float) -> Callable[[Tensor, Tensor], Tensor]:
+        """Return the U-Net as a function of latents and timestep, for these captions and with guidance."""
+        embeddings = self._embed(texts).to(self.unet.device)
+        null = self._null.to(self.unet.device)
+        nothing = with_null(embeddings, null, torch.ones(len(texts), dtype=torch.bool))
+
+        def predict(latents: Tensor, timestep: Tensor, given: Embeddings) -> Tensor:
+            output = self.unet(
+                latents.to(self.unet.dtype),
+                timestep,
+                given.states.to(self.unet.dtype),
+                encoder_attention_mask=given.mask,
+            )
+            return output.sample.float()
+
+        def guided(latents: Tensor, timestep: Tensor) -> Tensor:
+            if scale == 0:  # rescaling would let the caption in again, by its level
+                return predict(latents, timestep, nothing)
+            conditional = predict(latents, timestep, embeddings)
+            if scale == 1:
+                return conditional
+            return guide(conditional, predict(latents, timestep, nothing), scale, rescale)
+
+        return guided
+
+    def _embed(self, texts: Sequence[str]) -> Embeddings:
+        """Encode captions one by one and pad them to one length, so that no caption depends on those beside it."""
+        length = 1 if self._text.pooling == "mean" else self._text.max_tokens
+        length = max(length, len(self._null))
+        encoded = [self._text.encode([text]) for text in texts]
+        states = [torch.nn.functional.pad(one.states, (0, 0, 0, length - one.states.shape[1])) for one in encoded]
+        masks = [torch.nn.functional.pad(one.mask, (0, length - one.mask.shape[1])) for one in encoded]
+        return Embeddings(torch.cat(states), torch.cat(masks))
+
+    def _encode(self, waveforms: Sequence[Waveform]) -> Tensor:
+        """Encode waveforms to normalised latents, shape (batch, channels, height, frames)."""
+        stacked = torch.from_numpy(np.stack([np.asarray(waveform, dtype=np.float32) for waveform in waveforms]))
+        latents = self._codec.latents(self._codec.encode(stacked.to(self.codec.device)))
+        return self.space.to_unet(latents).to(self.unet.device, torch.float32)
+
+
+def load_pipeline(name: str, device: str | torch.device = "cpu", dtype: torch.dtype | None = None) -> MimiiGenPipeline:
+    """Load a pipeline that was saved with `MimiiGenPipeline.save_pretrained`.
+
+    Args:
+        name: a folder, or an id of the Hugging Face hub.
+        device: where it is to run.
+        dtype: what the U-Net computes in, such as ``torch.bfloat16`` on a GPU; None for float32. All else is float32.
+
+    Raises:
+        UserError: If it is not there, is no such pipeline, holds pickled weights, a damaged file or missing weights, or
+            its parts do not fit. The message names the folder.
+    """
+    folder = local_folder(name, _SETTING) or _download(name)
+    index = _read_index(folder)
+    pickles = [path for path in sorted(folder.rglob("*")) if path.suffix in PICKLES]
+    if pickles:
+        raise UserError(
+            f"{_SETTING}: {pickles[0]}: weights in a pickle are refused because reading them can run any code, "
+            "expected safetensors files only"
+        )
+    check_safetensors(folder, _SETTING)
+    parts = {part: _load_part(folder, part, index) for part in (*_MODELS, "scheduler", "tokenizer")}
+    try:
+        with quiet():
+            pipeline: MimiiGenPipeline = MimiiGenPipeline.from_pretrained(str(folder), **parts)
+    except UserError as error:
+        raise UserError(f"{_SETTING}: {folder}: {error}") from error
+    except (TypeError, ValueError, KeyError) as error:
+        raise UserError(
+            f"{_SETTING}: {folder}: model_index.json is not that of a whole checkpoint ({error})"
+        ) from error
+    pipeline.to(device)
+    if dtype is not None:
+        pipeline.unet.to(dtype)
+    return pipeline
+
+
+def _read_index(folder: Path) -> dict[str, Any]:
+    path = folder / "model_index.json"
+    if not path.is_file():
+        raise UserError(f"{_SETTING}: {folder} holds no model_index.json, expected the folder of a trained generator")
+    try:
+        index = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{_SETTING}: {path}: the file cannot be read as JSON ({error})") from error
+    found = index.get("_class_name") if isinstance(index, dict) else None
+    if found != MimiiGenPipeline.__name__:
+        raise UserError(f"{_SETTING}: {path} is that of a '{found}', expected '{MimiiGenPipeline.__name__}'")
+    return dict(index)
+
+
+def _load_part(folder: Path, part: str, index: dict[str, Any]) -> Any:
+    """Load a part by the class that the index names, if that is one of the two libraries'."""
+    entry = index.get(part)
+    library, name = entry if isinstance(entry, list) and len(entry) == 2 else (None, None)
+    kind = getattr(_LIBRARIES.get(str(library)), str(name), None)
+    if not isinstance(kind, type):
+        raise UserError(
+            f"{_SETTING}: {folder / 'model_index.json'}: {part} is {entry}, "
+            "expected a class of diffusers or transformers"
+        )
+    if not (folder / part).is_dir():
+        raise UserError(f"{_SETTING}: {folder} holds no folder '{part}', expected that of a {name}")
+    if part in _MODELS:
+        return load_pretrained(kind, str(folder / part), setting=_SETTING, optional=("pooler.",))
+    if part == "tokenizer":
+        return load_pretrained(AutoTokenizer, str(folder / part), setting=_SETTING)
+    try:
+        return kind.from_pretrained(str(folder / part))  # type: ignore[attr-defined]
+    except (OSError, ValueError) as error:
+        raise UserError(f"{_SETTING}: {folder / part}: {name} cannot be loaded ({error})") from error
+
+
+def _download(name: str) -> Path:
+    """Bring a pipeline from the hub, or from its local cache; only files that cannot run code."""
+    try:
+        with quiet():
+            return Path(
+                huggingface_hub.snapshot_download(
+                    name, allow_patterns=["*.json", "*.safetensors", "*.model", "*.txt"], etag_timeout=5
+                )
+            )
+    except Exception as error:  # which errors there are depends on the HTTP library
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+        raise UserError(
+            f"{_SETTING}: '{name}' is no folder and cannot be loaded from the hub ({reason}); download it elsewhere "
+            f"with 'hf download {name} --local-dir DIR' and set {_SETTING} to that folder"
+        ) from error
+
+
+def _rows(batch: int, batch_size: int, total: int) -> tuple[list[int], int]:
+    """Return which clips a batch holds and how many of them count; the rest repeat the first to fill the batch up."""
+    rows = list(range(batch * batch_size, min((batch + 1) * batch_size, total)))
+    return rows + [rows[0]] * (batch_size - len(rows)), len(rows)
+
+
+def _report(progress: Callable[[int, int], None], before: int, total: int, step: int) -> None:
+    progress(before + step, total)
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise UserError(message)

@@ -1,0 +1,91 @@
+"""What a model has learnt from: a table of its training clips, kept beside the weights.
+
+A benchmark reads it to refuse a model that knows its test clips; the generator reads it to describe anomalies as they
+were met, and to say what it has never met.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from asdbench import UserError
+
+from .conditioning.captions import Description
+from .files import local_folder
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+RECORD = "training_clips.csv"
+COLUMNS = (
+    "clip_id",
+    "machine",
+    "section",
+    "domain",
+    "condition",
+    "attributes",
+    "fault",
+    "severity",
+    "content_hash",
+    "caption",
+)
+
+
+def write_record(folder: Path, rows: Sequence[dict[str, Any]]) -> None:
+    """Write the training clips of a model; rows have the keys of `COLUMNS`, attributes as a mapping."""
+    import pandas as pd
+
+    texts = [row | {"attributes": json.dumps(row["attributes"], sort_keys=True)} for row in rows]
+    pd.DataFrame(texts, columns=list(COLUMNS)).to_csv(folder / RECORD, index=False)
+
+
+def read_record(model: str | Path) -> pd.DataFrame | None:
+    """Read what `write_record` wrote, from a folder or the hub; None where a model has no such table.
+
+    Raises:
+        UserError: there is no such model, or the table is damaged.
+    """
+    path = _record_path(model)
+    if path is None:
+        return None
+    import pandas as pd
+
+    try:
+        frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+        attributes = pd.Series([_mapping(text) for text in frame["attributes"]], dtype=object)
+        severity = pd.Series([float(text) if text else None for text in frame["severity"]], dtype=object)
+        return frame[list(COLUMNS)].assign(attributes=attributes, severity=severity)
+    except (ValueError, KeyError, OSError) as error:
+        raise UserError(f"{path}: the table of training clips is damaged ({error})") from error
+
+
+def describe(row: dict[str, Any]) -> Description:
+    """The description of a row of the table."""
+    return Description(
+        machine=row["machine"],
+        condition=row["condition"],
+        attributes=row["attributes"],
+        domain=row["domain"],
+        section=row["section"],
+        fault=row["fault"] or None,
+        severity=row["severity"],
+    )
+
+
+def _mapping(text: str) -> dict[str, str]:
+    value = json.loads(text)
+    if not isinstance(value, dict):
+        raise ValueError(f"attributes are {text!r}, expected a JSON object")
+    return {str(name): str(item) for name, item in value.items()}
+
+
+def _record_path(model: str | Path) -> Path | None:
+    folder = local_folder(str(model), "checkpoint")
+    if folder is not None:
+        return folder / RECORD if (folder / RECORD).is_file() else None
+    from .hub import hub_file
+
+    return hub_file(str(model), RECORD)

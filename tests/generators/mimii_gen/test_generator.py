@@ -1,0 +1,281 @@
+"""The generator as users meet it: trained on simulated clips, saved, loaded, sampled, benchmarked."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+import asdbench
+from asdbench import ClipSet, Request, Training, UserError, plugins
+from asdbench.generators.mimii_gen.generator import MimiiGen
+from asdbench.generators.mimii_gen.pipeline import load_pipeline
+from asdbench.testing import check_generator
+
+STEPS = 150
+
+
+def settings(tiny_codec, tiny_t5, **others):
+    small = {
+        "codec": str(tiny_codec),
+        "bandwidth": 9.6,
+        "text_encoder": str(tiny_t5),
+        "text_length": 96,
+        "preset": "smoke",
+        "steps": STEPS,
+        "batch_size": 8,
+        "learning_rate": 2e-3,
+        "warmup_steps": 10,
+        "ema_decay": 0.95,
+        "validate_every": 30,
+        "save_every": 50,
+        "device": "cpu",
+    }
+    return small | others
+
+
+@pytest.fixture(scope="session")
+def clips(tmp_path_factory) -> ClipSet:
+    """One-second clips of two simulated machines, normal and anomalous."""
+    folder = tmp_path_factory.mktemp("clips")
+    dataset = plugins.datasets.get("simulated")(
+        train_source=6, train_target=2, test_normal=0, test_anomaly=4, duration=1.0
+    )
+    tables = [dataset.clips(machine, folder) for machine in ("fan", "valve")]
+    return ClipSet.from_files(pd.concat(tables, ignore_index=True), 16000)
+
+
+def training(clips, folder: Path, **others) -> Training:
+    for name in ("out", "work", "cache"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    return Training(clips, folder / "out", folder / "work", folder / "cache", **others)
+
+
+@pytest.fixture(scope="session")
+def model(clips, tiny_codec, tiny_t5, tmp_path_factory) -> Path:
+    """A model trained for a few seconds."""
+    folder = tmp_path_factory.mktemp("model")
+    generator = MimiiGen(**settings(tiny_codec, tiny_t5, preview_every=100))
+    generator.seed = 1
+    generator.train(training(clips, folder))
+    return folder
+
+
+def rows(count=4, **labels):
+    label = {"machine": "fan", "section": "00", "domain": "source", "condition": "anomaly", "attributes": {"m-n": "W"}}
+    return pd.DataFrame([{"clip_id": f"row/{index}", **label, **labels} for index in range(count)])
+
+
+def made(model, clips, request_rows, **others):
+    generator = MimiiGen(**{"checkpoint": str(model / "out"), "inference_steps": 5, "device": "cpu"} | others)
+    generator.seed = 3
+    return list(generator.generate(Request(request_rows, clips, 16000)))
+
+
+def test_the_loss_falls(model):
+    state = sorted((model / "work" / "checkpoints").glob("step-*"))[-1]
+    history = json.loads((state / "state.json").read_text())
+    validation = [row["validation_loss"] for row in _history(history) if row["validation_loss"] is not None]
+    assert len(validation) == STEPS // 30
+    assert validation[-1] < 0.8 * validation[0]
+
+
+def _history(value):
+    """The list under the key "history", wherever it is."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            found = item if key == "history" else _history(item)
+            if found is not None:
+                return found
+    return None
+
+
+def test_everything_a_model_needs_is_in_its_folder_and_nothing_is_pickled(model, clips):
+    files = {path.relative_to(model / "out").as_posix() for path in (model / "out").rglob("*") if path.is_file()}
+    expected = {"model_index.json", "training_clips.csv", "captions.csv", "README.md"}
+    expected |= {"unet/config.json", "unet/diffusion_pytorch_model.safetensors", "codec/model.safetensors"}
+    assert expected <= files
+    assert {Path(name).suffix for name in files} <= {".json", ".safetensors", ".csv", ".md", ".txt", ".jinja"}
+    pictures = sorted((model / "work" / "previews").glob("*.png"))
+    assert [path.name for path in pictures] == ["step-00000100.png"]
+    card = (model / "out" / "README.md").read_text()
+    for word in ("fan", "valve", "same-machine", str(STEPS)):
+        assert word in card
+
+
+def test_the_record_says_what_was_learnt_from(model, clips):
+    record = MimiiGen(checkpoint=str(model / "out")).learnt_from(None)
+    assert set(record["content_hash"]) == set(clips.frame["content_hash"])
+    by_hash = clips.frame.set_index("content_hash")
+    for row in record.itertuples():
+        clip = by_hash.loc[row.content_hash]
+        assert (row.machine, row.condition, row.attributes) == (clip.machine, clip.condition, clip.attributes)
+        if row.fault:
+            assert row.fault == clip.provenance["fault"].replace("_", " ")
+            assert row.severity == pytest.approx(clip.provenance["severity"])
+            assert row.fault in row.caption
+    assert (record.loc[record["condition"] == "anomaly", "fault"] != "").any()
+
+
+def test_clips_have_the_length_of_the_training_and_a_level_near_the_real_ones(model, clips):
+    generated = made(model, clips, rows(), inference_steps=25)
+    real = np.mean([np.std(wave) for wave in clips.where(machine="fan").waveforms()])
+    for clip in generated:
+        assert clip.waveform.shape == (16000,)
+        assert clip.waveform.dtype == np.float32
+        assert np.isfinite(clip.waveform).all()
+        assert clip.provenance["unseen"] == []
+        assert "fan" in clip.provenance["caption"]
+    assert 0.1 < np.mean([np.std(clip.waveform) for clip in generated]) / real < 10
+
+
+def test_a_caption_changes_what_is_made_and_nothing_else_does(model, clips):
+    first = made(model, clips, rows(2))
+    again = made(model, clips, rows(2))
+    np.testing.assert_array_equal(first[0].waveform, again[0].waveform)
+    other = made(model, clips, rows(2).assign(caption="A valve without a fault sounds normal."))
+    assert other[0].provenance["clip_seed"] == first[0].provenance["clip_seed"]
+    scale = np.abs(first[0].waveform).max()
+    assert np.abs(other[0].waveform - first[0].waveform).max() > 0.01 * scale
+
+
+def test_fault_and_severity_are_those_of_training_clips_or_as_asked(model, clips):
+    generated = made(model, clips, rows(12), inference_steps=1)
+    met = MimiiGen(checkpoint=str(model / "out")).learnt_from(None).query("machine == 'fan' and fault != ''")
+    pairs = set(zip(met["fault"], met["severity"], strict=True))
+    assert {(clip.provenance["fault"], clip.provenance["severity"]) for clip in generated} <= pairs
+    assert len({clip.provenance["fault"] for clip in generated}) > 1
+    severe = made(model, clips, rows(2), inference_steps=1, severity=1.5)
+    assert all("severe" in clip.provenance["caption"] for clip in severe)
+    normal = made(model, clips, rows(2, condition="normal"), inference_steps=1)
+    assert all(clip.provenance["fault"] is None for clip in normal)
+
+
+def test_labels_that_no_training_clip_had_are_listed_and_warned_of(model, clips, capsys):
+    odd = pd.concat([rows(1), rows(1, attributes={"m-n": "Q"}).assign(clip_id="odd")], ignore_index=True)
+    generated = made(model, clips, odd, inference_steps=1)
+    assert generated[0].provenance["unseen"] == []
+    assert generated[1].provenance["unseen"] == ["fan: m-n=Q"]
+    warning = capsys.readouterr().err
+    assert warning.count("asdbench: warning") == 1
+    assert "fan: m-n=Q" in warning
+
+
+def test_audio_to_audio_starts_from_a_normal_clip_of_the_machine(model, clips):
+    distances = []
+    for strength in (0.05, 1.0):
+        clip = made(model, clips, rows(1), inference_steps=20, strength=strength)[0]
+        host = clips.frame[clips.frame["clip_id"] == clip.provenance["host"]].iloc[0]
+        assert (host.machine, host.condition) == ("fan", "normal")
+        assert clip.provenance["strength"] == strength
+        wave = clips.waveform(int(host.name))
+        distances.append(np.abs(clip.waveform - wave).std())
+    assert distances[0] < distances[1]
+
+
+def test_clip_length_is_free(model, clips):
+    assert made(model, clips, rows(1), inference_steps=1, clip_seconds=2.5)[0].waveform.shape == (40000,)
+    with pytest.raises(UserError, match="num_samples is 160"):
+        made(model, clips, rows(1), inference_steps=1, clip_seconds=0.01)
+
+
+def test_the_contract(model):
+    check_generator(MimiiGen, checkpoint=str(model / "out"), inference_steps=3, sampling_batch=3, device="cpu")
+
+
+def test_an_interrupted_training_ends_with_the_same_weights(clips, tiny_codec, tiny_t5, tmp_path):
+    few = {"save_every": 4, "validate_every": 100, "normalization": "dimension", "vague_captions": 0.5}
+
+    def train(folder, steps):
+        generator = MimiiGen(**settings(tiny_codec, tiny_t5, **few | {"steps": steps}))
+        generator.train(training(clips, folder))
+        return load_pipeline(str(folder / "out")).unet.state_dict()
+
+    whole = train(tmp_path / "whole", 8)
+    train(tmp_path / "parts", 3)
+    resumed = train(tmp_path / "parts", 8)
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+
+
+def test_what_cannot_be_learnt_from_is_said(clips, tiny_codec, tiny_t5, tmp_path):
+    generator = MimiiGen(**settings(tiny_codec, tiny_t5, steps=1))
+    normal = clips.where(condition="normal")
+    with pytest.raises(UserError, match="no anomalous clips to learn from"):
+        generator.train(training(normal, tmp_path))
+    with pytest.raises(UserError, match="there are no clips to learn from"):
+        generator.train(training(clips.select([]), tmp_path))
+    short = MimiiGen(**settings(tiny_codec, tiny_t5, steps=1, seconds=0.01))
+    with pytest.raises(UserError, match=r"last 0.010 s, the U-Net 'smoke' needs at least 0.0\d+ s"):
+        short.train(training(clips, tmp_path))
+    captions = tmp_path / "captions.csv"
+    captions.write_text("content_hash,clip_id,caption\nx,y,a fan\n")
+    told = MimiiGen(**settings(tiny_codec, tiny_t5, steps=1, captions=str(captions)))
+    with pytest.raises(UserError, match=r"captions.csv: 32 of 32 clips have no caption"):
+        told.train(training(clips, tmp_path))
+
+
+def test_with_exposure_none_normal_clips_are_enough(clips, tiny_codec, tiny_t5, tmp_path, capsys):
+    generator = MimiiGen(**settings(tiny_codec, tiny_t5, steps=2))
+    normal = clips.where(condition="normal")
+    generator.train(training(normal, tmp_path, exposure="none"))
+    clip = made(tmp_path, clips, rows(1), inference_steps=1)[0]
+    assert clip.provenance["unseen"] == ["condition anomaly of fan"]
+    assert "condition anomaly of fan" in capsys.readouterr().err
+
+
+def test_captions_by_t5_are_kept_and_used_again(clips, tiny_codec, tiny_t5, tmp_path):
+    generator = MimiiGen(
+        **settings(tiny_codec, tiny_t5, steps=1, captions="t5", caption_model=str(tiny_t5), text_length=160)
+    )
+    generator.train(training(clips, tmp_path))
+    record = generator.learnt_from(tmp_path / "out")
+    clip = made(tmp_path, clips, rows(1, condition="normal", attributes={"m-n": "W"}), inference_steps=1)[0]
+    same = record[(record["machine"] == "fan") & (record["condition"] == "normal")]
+    if any(attributes == {"m-n": "W"} for attributes in same["attributes"]):
+        assert clip.provenance["caption"] in set(record["caption"])
+
+
+def test_identities_follow_the_content_of_local_parts(model, tiny_codec, tiny_t5, tmp_path):
+    generator = MimiiGen(**settings(tiny_codec, tiny_t5))
+    assert set(generator.inputs()) == {"codec", "text_encoder"}
+    checkpoint = MimiiGen(checkpoint=str(model / "out"))
+    before = checkpoint.inputs()
+    (model / "out" / "training").mkdir()
+    (model / "out" / "training" / "state.json").write_text("{}")
+    assert checkpoint.inputs() == before
+    hub = MimiiGen().inputs()
+    assert hub == {"codec": "hub:facebook/encodec_24khz", "text_encoder": "hub:google/flan-t5-base"}
+    with pytest.raises(UserError, match="no such folder"):
+        MimiiGen(checkpoint=str(tmp_path / "none")).inputs()
+
+
+def test_a_benchmark_trains_generates_and_compares(tiny_codec, tiny_t5, tmp_path):
+    spec = {
+        "name": "whole",
+        "dataset": {
+            "use": "simulated",
+            "train_source": 6,
+            "train_target": 2,
+            "test_normal": 4,
+            "test_anomaly": 4,
+            "duration": 1.0,
+        },
+        "machines": ["fan", "valve"],
+        "seeds": [0],
+        "holdout": {"train": 4},
+        "detectors": {"knn": {"use": "logmel_knn"}},
+        "generators": {
+            "mimii_gen": {"use": "mimii_gen", "inference_steps": 3, **settings(tiny_codec, tiny_t5, steps=5)}
+        },
+        "statistics": {"resamples": 100},
+    }
+    results = asdbench.run(spec, runs=tmp_path, workers=0)
+    assert results.gaps["gap"].notna().all()
+    assert set(results.gaps["machine"]) == {"fan", "valve"}
+    captions = [json.loads(text)["caption"] for text in results.generated["provenance"]]
+    assert all(captions)
+    assert len(results.generated) == 8
