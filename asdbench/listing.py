@@ -36,18 +36,22 @@ def overview() -> str:
 
 
 def details(name: str) -> str:
-    """A plugin's docstring and settings.
+    """The docstring and settings of each plugin of a name, and the text of the shipped benchmark of that name.
 
     Raises:
-        UserError: no plugin has this name.
+        UserError: nothing has this name.
     """
     specs = shipped_specs()
+    parts = [_plugin(registry, name) for registry in _KINDS.values() if name in registry.names()]
     if name in specs:
-        return f"benchmark {name}\n\n{specs[name].read_text().rstrip()}"
-    known = {plugin: registry for registry in _KINDS.values() for plugin in registry.names()}
-    if name not in known:
+        parts.append(f"benchmark {name}\n\n{specs[name].read_text().rstrip()}")
+    if not parts:
+        known = [plugin for registry in _KINDS.values() for plugin in registry.names()]
         raise UserError(f"there is no plugin '{name}'{did_you_mean(name, [*known, *specs])}")
-    registry = known[name]
+    return "\n\n".join(parts)
+
+
+def _plugin(registry: Registry[Any], name: str) -> str:
     plugin = registry.get(name)
     lines = [f"{registry.kind} {name}", "", inspect.getdoc(plugin) or "", ""]
     if isinstance(plugin, type) and issubclass(plugin, Plugin):
