@@ -291,8 +291,8 @@ def train_generator(
     exposure = loaded.spec.exposure if loaded is not None else exposure or "same-machine"
     clips, store = _recordings(data, dataset, dataset_settings, machines, loaded)
     lesson = training.lesson(clips, exposure, target)
-    training.train(generator, lesson, exposure, out, store.cache_folder(generator.name), Progress(), seed)
-    click.echo(f"{out}: the model; use it with `--set generators.NAME.checkpoint={out}` or `asdbench generate`")
+    if training.train(generator, lesson, exposure, out, store.cache_folder(generator.name), Progress(), seed):
+        click.echo(f"{out}: the model; use it with `--set generators.NAME.checkpoint={out}` or `asdbench generate`")
 
 
 @main.command()

@@ -14,6 +14,7 @@ _KINDS: dict[str, Registry[Any]] = {
     "datasets": plugins.datasets,
     "detectors": plugins.detectors,
     "generators": plugins.generators,
+    "embeddings": plugins.embeddings,
     "metrics": plugins.metrics,
 }
 

@@ -1,8 +1,9 @@
 """Base classes of plugins, and the registry that finds them by name.
 
 A plugin is a class whose annotated attributes are its settings. It comes in by an entry point of an installed package
-(groups ``asdbench.datasets``, ``asdbench.detectors``, ``asdbench.generators``, ``asdbench.metrics``), by a Python file
-named in a spec, or by a decorator in a notebook. asdbench itself knows no plugin by name.
+(groups ``asdbench.datasets``, ``asdbench.detectors``, ``asdbench.generators``, ``asdbench.embeddings``,
+``asdbench.metrics``), by a Python file named in a spec, or by a decorator in a notebook. asdbench itself knows no
+plugin by name.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ T = TypeVar("T")
 
 _FILE_MODULE = "asdbench_plugin_"
 _LATE = "late"
-"""Mark of the settings that act after learning only; says when they act."""
+"""Mark of the settings that do not change what is learnt; says what they act in."""
 _RESERVED: frozenset[str] = frozenset()
 _file_digests: dict[str, bytes] = {}
 """Hash of the content of each plugin file, by the module it became."""
@@ -46,7 +47,13 @@ _loaded_together: set[tuple[str, str]] = set()
 
 
 def setting(
-    default: Any = ..., *, scoring: bool = False, sampling: bool = False, description: str = "", **limits: Any
+    default: Any = ...,
+    *,
+    scoring: bool = False,
+    sampling: bool = False,
+    running: bool = False,
+    description: str = "",
+    **limits: Any,
 ) -> Any:
     """Describe one setting of a plugin.
 
@@ -57,13 +64,14 @@ def setting(
         scoring: for detectors: the setting changes scoring only, so runs that differ in it share one fit.
         sampling: for generators that learn: the setting changes sampling only, so runs that differ in it share one
             training.
+        running: the setting changes how learning is carried out (where, how often it is looked at), not what is learnt.
         description: one line for `asdbench list NAME`.
         **limits: further arguments of `pydantic.Field`: ge, gt, le, lt, min_length, pattern, default_factory, and alias
             where the attribute cannot have the name of the setting (``score_by: str = setting(alias="score")``).
     """
     extra: dict[str, pydantic.JsonValue] | None = None
-    if scoring or sampling:
-        extra = {_LATE: "scoring" if scoring else "sampling"}
+    if scoring or sampling or running:
+        extra = {_LATE: "scoring" if scoring else "sampling" if sampling else "running"}
     if "default_factory" in limits:
         return pydantic.Field(description=description, json_schema_extra=extra, **limits)
     return pydantic.Field(default, description=description, json_schema_extra=extra, **limits)
@@ -112,7 +120,7 @@ class Plugin:
 
     @classmethod
     def setting_names(cls, *, late: bool | None = None) -> list[str]:
-        """Names of the settings; with ``late`` those that (True) act after learning only or (False) in learning."""
+        """Names of the settings; with ``late`` those that (False) change what is learnt or (True) do not."""
         fields = cls.__pydantic_fields__.items()
         return [info.alias or name for name, info in fields if late is None or bool(acts_in(info)) is late]
 
@@ -141,7 +149,7 @@ class Plugin:
 
 
 def acts_in(info: pydantic.fields.FieldInfo) -> str:
-    """What a setting acts in where it does not act in learning: "scoring", "sampling", or ""."""
+    """What a setting acts in where it does not change what is learnt: "scoring", "sampling", "running", or ""."""
     extra = info.json_schema_extra
     return str(extra.get(_LATE, "")) if isinstance(extra, dict) else ""
 
@@ -313,6 +321,47 @@ class Generator(Plugin):
         raise NotImplementedError
 
 
+class Embedding(Plugin):
+    """Turns a clip into vectors, by which sets of clips are compared (FAD, KAD), and perhaps into logits (KL, IS).
+
+    Models are loaded when they are first used. What a clip gives depends on that clip only.
+
+    Attributes:
+        has_logits: True for classifiers.
+    """
+
+    has_logits: ClassVar[bool] = False
+
+    @property
+    def sample_rate(self) -> int:
+        """Rate in Hz of the waveforms that `embed` takes."""
+        raise NotImplementedError
+
+    @property
+    def dim(self) -> int:
+        """Length of a vector."""
+        raise NotImplementedError
+
+    def embed(self, waveform: Waveform) -> npt.NDArray[np.floating]:
+        """The vectors of one clip, shape (vectors, dim): one or more, finite.
+
+        Args:
+            waveform: float32, shape (num_samples,), at `sample_rate`.
+
+        Raises:
+            UserError: the clip cannot be embedded; the message says why, the framework says which clip.
+        """
+        raise NotImplementedError
+
+    def logits(self, waveform: Waveform) -> npt.NDArray[np.floating]:
+        """Class logits of one clip, shape (segments, classes); for classifiers only."""
+        raise NotImplementedError
+
+    def embed_with_logits(self, waveform: Waveform) -> tuple[npt.NDArray[np.floating], npt.NDArray[np.floating]]:
+        """Both at once; classifiers that compute them together override this."""
+        return self.embed(waveform), self.logits(waveform)
+
+
 _RESERVED = frozenset(
     name for kind in (Plugin, Dataset, Detector, Generator) for name in vars(kind) if not name.startswith("_")
 ) - {"sample_rate", "channel"} | {"seed"}
@@ -397,8 +446,9 @@ class Registry(Generic[T]):
 datasets: Registry[type[Dataset]] = Registry("dataset")
 detectors: Registry[type[Detector]] = Registry("detector")
 generators: Registry[type[Generator]] = Registry("generator")
+embeddings: Registry[type[Embedding]] = Registry("embedding")
 metrics: Registry[Metric] = Registry("metric")
-_REGISTRIES: tuple[Registry[Any], ...] = (datasets, detectors, generators, metrics)
+_REGISTRIES: tuple[Registry[Any], ...] = (datasets, detectors, generators, embeddings, metrics)
 
 
 def _decorator(registry: Registry[Any], base: type | None) -> Callable[[str], Callable[[T], T]]:
@@ -418,6 +468,7 @@ def _decorator(registry: Registry[Any], base: type | None) -> Callable[[str], Ca
 dataset = _decorator(datasets, Dataset)
 detector = _decorator(detectors, Detector)
 generator = _decorator(generators, Generator)
+embedding = _decorator(embeddings, Embedding)
 metric = _decorator(metrics, None)
 
 

@@ -74,7 +74,7 @@ def lesson(clips: ClipSet, exposure: Exposure, target: str | None) -> ClipSet:
 
 def train(
     generator: Generator, clips: ClipSet, exposure: Exposure, out: Path, cache: Path, progress: Progress, seed: int
-) -> None:
+) -> bool:
     """Train a generator; an interrupted training in the same folder goes on.
 
     Args:
@@ -85,6 +85,9 @@ def train(
         cache: see `asdbench.plugins.Training`.
         progress: shows how far it is.
         seed: of the training.
+
+    Returns:
+        Whether this process wrote the model.
 
     Raises:
         UserError: the folder holds something else, or the generator cannot learn from the clips.
@@ -100,7 +103,7 @@ def train(
     if int(os.environ.get("RANK", "0")):  # of several processes of one training, the first one writes the model
         with temporary_folder(work) as folder:
             generator.train(Training(clips, folder, work, cache, exposure))
-        return
+        return False
     lock = lock_file(work / ".lock")
     try:
         with temporary_folder(work) as folder, progress.track(f"train {generator.name}") as tell:
@@ -111,6 +114,7 @@ def train(
                 _move(model, out)
     finally:
         unlock_file(lock)
+    return True
 
 
 def _move(model: Path, out: Path) -> None:

@@ -83,7 +83,9 @@ class MimiiGen(Generator):
 
     steps: int = setting(100_000, ge=1, description="training steps")
     batch_size: int = setting(16, ge=1, description="clips in a training step, over all processes")
-    accumulation: int = setting(1, ge=1, description="parts in which a training step is computed")
+    accumulation: int | None = setting(
+        None, ge=1, description="parts in which a training step is computed; None: parts of 4 clips on a CPU, else one"
+    )
     learning_rate: float = setting(1e-4, gt=0, description="of AdamW")
     warmup_steps: int = setting(500, ge=0, description="steps over which the learning rate rises")
     weight_decay: float = setting(1e-2, ge=0, description="of AdamW")
@@ -97,11 +99,15 @@ class MimiiGen(Generator):
         "condition", description="train on rare anomalies (rare captions) as often as on normal clips"
     )
     validation_share: float = setting(0.1, ge=0, lt=1, description="clips kept for the validation loss")
-    validate_every: int = setting(500, ge=1, description="steps between validation losses")
-    save_every: int = setting(1000, ge=1, description="steps between checkpoints of the training")
-    preview_every: int = setting(5000, ge=1, description="steps between pictures of generated clips")
-    tracker: str | None = setting(None, min_length=1, description="tensorboard, or another tracker of accelerate")
-    device: str = setting("auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$", description="auto, cpu, cuda, cuda:1, mps")
+    validate_every: int = setting(500, running=True, ge=1, description="steps between validation losses")
+    save_every: int = setting(1000, running=True, ge=1, description="steps between checkpoints of the training")
+    preview_every: int = setting(5000, running=True, ge=1, description="steps between pictures of generated clips")
+    tracker: str | None = setting(
+        None, running=True, min_length=1, description="tensorboard, or another tracker of accelerate"
+    )
+    device: str = setting(
+        "auto", running=True, pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$", description="auto, cpu, cuda, cuda:1, mps"
+    )
 
     sampler: Literal["dpm++", "ddpm", "ddim"] = setting("dpm++", sampling=True, description="how latents are sampled")
     inference_steps: int = setting(25, ge=1, le=10000, sampling=True, description="steps of the sampler")
@@ -120,6 +126,9 @@ class MimiiGen(Generator):
         None, ge=0, sampling=True, description="severity told in captions of anomalies; None: drawn as it was met"
     )
     sampling_batch: int = setting(8, ge=1, le=1024, sampling=True, description="clips sampled at once")
+    sampling_precision: Literal["auto", "float32", "bf16"] = setting(
+        "auto", sampling=True, description="of the U-Net; auto: bf16 on a CUDA GPU, else float32"
+    )
     compile_unet: bool = setting(False, sampling=True, description="torch.compile the U-Net for sampling (on a GPU)")
 
     def inputs(self) -> dict[str, str]:
@@ -127,7 +136,10 @@ class MimiiGen(Generator):
         from .files import identity_of, is_file_of_captions
 
         if self.checkpoint is not None:
-            return {"checkpoint": identity_of(self.checkpoint, "checkpoint")}
+            found = {"checkpoint": identity_of(self.checkpoint, "checkpoint")}
+            if self.captions == "t5":  # for labels that the model's own captions do not tell
+                found["caption_model"] = identity_of(self.caption_model, "caption_model")
+            return found
         named = {"codec": self.codec, "text_encoder": self.text_encoder}
         if self.captions == "t5":
             named["caption_model"] = self.caption_model

@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields, replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from accelerate import PartialState
 
@@ -23,7 +24,7 @@ from .diffusion.schedule import NoiseSchedule
 from .hub import quiet
 from .latents.cache import LatentCache
 from .latents.codec import Codec
-from .latents.space import LatentStatistics
+from .latents.space import LatentSpace, LatentStatistics
 from .model_card import ModelCard, Part, write_model_card
 from .pipeline import MimiiGenPipeline
 from .preview import save_grid
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 CAPTIONS = "captions.csv"
 _PREVIEWED = 6
 """Rows of a picture of generated clips."""
+_CPU_PART = 4
+"""Clips that a CPU computes at once in training."""
 _MEASURED = 16
 """Clips whose latents are measured at the end."""
 
@@ -47,9 +50,9 @@ def learn(generator: MimiiGen, training: Training) -> None:
     clips = _labelled(training.clips)
     _require_anomalies(clips, training.exposure)
     device = choose_device(generator.device)
-    settings = _training_settings(generator)
+    settings = _training_settings(generator, device)
     schedule = _schedule(generator)
-    captioned = captioned_clips(generator, clips, training.work / CAPTIONS, device)
+    captioned = captioned_clips(generator, clips, training.work, device)
     codec = Codec.load(generator.codec, generator.bandwidth, device)
     codec = codec.calibrated(clips.waveforms())
     text = TextEncoder.load(generator.text_encoder, generator.text_length, generator.pooling, device)
@@ -130,13 +133,22 @@ def _require_anomalies(clips: ClipSet, exposure: str) -> None:
         )
 
 
-def _training_settings(generator: MimiiGen) -> TrainingSettings:
-    return TrainingSettings(**{field.name: getattr(generator, field.name) for field in _shared_fields()})
+def _training_settings(generator: MimiiGen, device: torch.device) -> TrainingSettings:
+    shared = {field.name for field in fields(TrainingSettings)} - {"log_every"}  # the generator's under the same names
+    given: dict[str, Any] = {name: getattr(generator, name) for name in shared}
+    if given["accumulation"] is None:
+        given["accumulation"] = _parts(generator.batch_size) if device.type == "cpu" else 1
+    return TrainingSettings(**given)
 
 
-def _shared_fields() -> list[Any]:
-    """The fields of `TrainingSettings` that are settings of the generator, under the same names."""
-    return [field for field in fields(TrainingSettings) if field.name != "log_every"]
+def _parts(batch_size: int) -> int:
+    """Fewest equal parts of at most `_CPU_PART` clips: as fast on a CPU as the whole batch, with half of the memory."""
+    mine = max(1, batch_size // _processes())
+    return next(parts for parts in range(1, mine + 1) if mine % parts == 0 and mine // parts <= _CPU_PART)
+
+
+def _processes() -> int:
+    return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def _schedule(generator: MimiiGen) -> NoiseSchedule:
@@ -156,7 +168,7 @@ def _schedule(generator: MimiiGen) -> NoiseSchedule:
 def _encoded(clips: ClipSet, codec: Codec, training: Training) -> LatentCache:
     """The codes of all clips, encoded once; of several processes each encodes a part."""
     cache = LatentCache(training.cache / "codes", codec)
-    rank, processes = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+    rank, processes = int(os.environ.get("RANK", "0")), _processes()
     progress = training.progress if rank == 0 else lambda done, total, note: None
     cache.add(
         clips.select(range(rank, len(clips), processes)),
@@ -180,9 +192,15 @@ def _statistics(examples: Sequence[Example], share: float, cache: LatentCache, c
 
 def _num_samples(generator: MimiiGen, clips: ClipSet, cache: LatentCache, codec: Codec) -> int:
     """Length of what the network is trained on, in samples at the codec's rate."""
-    if generator.seconds is not None:
-        return max(1, round(generator.seconds * codec.sample_rate))
     lengths = Counter(cache.num_samples(content) for content in clips.frame["content_hash"])
+    if generator.seconds is not None:
+        wanted = max(1, round(generator.seconds * codec.sample_rate))
+        if wanted > max(lengths):
+            raise UserError(
+                f"seconds: found {generator.seconds:g}, "
+                f"but the longest clip lasts {max(lengths) / codec.sample_rate:g} s"
+            )
+        return wanted
     return max(lengths, key=lambda length: (lengths[length], length))
 
 
@@ -223,7 +241,7 @@ def _write(
         seed=generator.seed,
         training_loss=last.get("loss"),
         validation_loss=trained.validation_loss,
-        generated_std=_generated_std(pipeline, captioned, statistics),
+        generated_level=_generated_level(pipeline, captioned, statistics),
         caption_model=writer,
         sample_rate=parts.codec.sample_rate,
         seconds=model.num_samples / parts.codec.sample_rate,
@@ -232,15 +250,21 @@ def _write(
     write_model_card(out, card)
 
 
-def _generated_std(pipeline: MimiiGenPipeline, captioned: Sequence[Captioned], statistics: LatentStatistics) -> float:
-    """Spread of generated latents relative to that of the training latents: 1 where levels are right."""
+def _generated_level(pipeline: MimiiGenPipeline, captioned: Sequence[Captioned], statistics: LatentStatistics) -> float:
+    """Level of generated latents relative to that of the training latents, as the network sees both: 1 is right."""
     chosen = [captioned[index * len(captioned) // _MEASURED] for index in range(_MEASURED)]
     made = LatentStatistics(len(statistics.mean))
     captions = [clip.example.caption for clip in chosen]
     latents = pipeline(captions, seeds=range(_MEASURED), output_type="latent")
     for one in latents:
         made.update(torch.from_numpy(one))
-    return float((made.variance.mean() / statistics.variance.mean()) ** 0.5)
+    return _level(made, pipeline.space) / _level(statistics, pipeline.space)
+
+
+def _level(statistics: LatentStatistics, space: LatentSpace) -> float:
+    """Root mean square of normalised latents."""
+    mean, std = np.array(space.mean), np.array(space.std)
+    return float(np.sqrt(np.mean((statistics.variance + (statistics.mean - mean) ** 2) / std**2)))
 
 
 def _preview(model: _Model, captioned: Sequence[Captioned], clips: ClipSet, training: Training, step: int) -> None:
@@ -252,7 +276,8 @@ def _preview(model: _Model, captioned: Sequence[Captioned], clips: ClipSet, trai
     rows = []
     for (machine, condition), index in sorted(chosen.items())[:_PREVIEWED]:
         caption = captioned[index].example.caption
-        real = model.parts.codec.resample(clips.waveform(index), clips.sample_rate or 16000)[: model.num_samples]
+        rate = clips.sample_rate or int(clips.frame["sample_rate"].iloc[index])
+        real = model.parts.codec.resample(clips.waveform(index), rate)[: model.num_samples]
         made = pipeline([caption] * 2, seeds=[0, 1], batch_size=2)
         rows.append((f"{machine}, {condition}: real, generated, generated", [real, *made]))
     save_grid(training.work / "previews" / f"step-{step:08d}.png", rows, model.parts.codec.sample_rate)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from .record import describe, read_record
 if TYPE_CHECKING:
     import pandas as pd
 
+    from .conditioning.caption_t5 import CaptionWriter
     from .generator import MimiiGen
 
 Waveform = npt.NDArray[np.float32]
@@ -37,6 +39,7 @@ class _Order:
         seed: of its noise.
         provenance: how it is made.
         host: real clip to start from, at the codec's rate; None to start from noise.
+        num_samples: length of the clip at the rate of the request; None for that of the model.
         attributes: of the clip, where they are not those of the row.
     """
 
@@ -44,6 +47,7 @@ class _Order:
     seed: int
     provenance: dict[str, Any]
     host: Waveform | None
+    num_samples: int | None
     attributes: dict[str, str] | None
 
 
@@ -51,13 +55,16 @@ def make(generator: MimiiGen, request: Request) -> Iterator[GeneratedClip]:
     """Yield one clip for each row; see `MimiiGen.generate`."""
     model = str(request.model or generator.checkpoint)
     device = choose_device(generator.device)
-    pipeline = load_pipeline(model, device, torch.bfloat16 if device.type == "cuda" else None)
+    precision = generator.sampling_precision
+    half = precision == "bf16" or (precision == "auto" and device.type == "cuda")
+    pipeline = load_pipeline(model, device, torch.bfloat16 if half else None)
     if generator.compile_unet:
         pipeline.compile_unet()
-    maker = _Maker(generator, request, pipeline, model)
+    maker = _Maker(generator, request, pipeline, model, device)
     rows = [row for _, row in request.rows.iterrows()]
     orders = [maker.order(row) for row in rows]
     maker.warn_of_unseen(orders)
+    maker.warn_of_templates(orders)
     for start in range(0, len(orders), generator.sampling_batch):
         yield from maker.make(orders[start : start + generator.sampling_batch])
 
@@ -65,8 +72,10 @@ def make(generator: MimiiGen, request: Request) -> Iterator[GeneratedClip]:
 class _Maker:
     """What the clips of a request have in common."""
 
-    def __init__(self, generator: MimiiGen, request: Request, pipeline: MimiiGenPipeline, model: str) -> None:
-        self.generator, self.request, self.pipeline = generator, request, pipeline
+    def __init__(
+        self, generator: MimiiGen, request: Request, pipeline: MimiiGenPipeline, model: str, device: torch.device
+    ) -> None:
+        self.generator, self.request, self.pipeline, self.device = generator, request, pipeline, device
         self.identity = identity_of(model, "checkpoint")
         record = read_record(model)
         if record is None:
@@ -79,22 +88,27 @@ class _Maker:
         # Captions that a T5 model or a person wrote are used again for what they were written for.
         first = {known.metadata_text(): (known, row["caption"]) for known, row in zip(self.known, rows, strict=True)}
         self.written = {text: own for text, (known, own) in first.items() if own not in templates(known)}
+        self.from_templates: set[str] = set()
         self.hosts = Pool(request, "normal") if generator.strength is not None else None
 
     def order(self, row: pd.Series[Any]) -> _Order:
         """What is to be made for a row."""
         generator, clip_id = self.generator, row["clip_id"]
-        host, attributes, origin = self._host(row)
+        host, num_samples, attributes, origin = self._host(row)
         labels = {str(name): value for name, value in row.items()} | ({"attributes": attributes} if attributes else {})
-        told = self._with_fault(Description.of_clip({**labels, "provenance": {}}), clip_id)
+        told = Description.of_clip({**labels, "provenance": {}})
         own = labels.get("caption")
-        text = own if isinstance(own, str) and own else self._caption(told, clip_id)
+        if isinstance(own, str) and own:  # which fault it tells of, its author knows
+            text, missing = own, []
+        else:
+            told = self._with_fault(told, clip_id)
+            text, missing = self._caption(told, clip_id), unseen(told, self.vocabulary)
         seed = int(generator.rng(clip_id, "noise").integers(2**63))
         provenance = {
             "caption": text,
             "fault": told.fault,
             "severity": told.severity,
-            "unseen": [] if own else unseen(told, self.vocabulary),
+            "unseen": missing,
             "sampler": generator.sampler,
             "steps": generator.inference_steps,
             "guidance_scale": generator.guidance_scale,
@@ -103,7 +117,7 @@ class _Maker:
             "seed": generator.seed,
             "model": self.identity,
         }
-        return _Order(text, seed, provenance | origin, host, attributes)
+        return _Order(text, seed, provenance | origin, host, num_samples, attributes)
 
     def make(self, orders: Sequence[_Order]) -> Iterator[GeneratedClip]:
         """Yield the clips of a batch."""
@@ -116,7 +130,7 @@ class _Maker:
             waveforms = pipeline(
                 [orders[place].caption for place in places],
                 seeds=[orders[place].seed for place in places],
-                num_samples=length or self._num_samples(),
+                num_samples=length or self._num_samples(pipeline.sample_rate),
                 num_inference_steps=generator.inference_steps,
                 guidance_scale=generator.guidance_scale,
                 guidance_rescale=generator.guidance_rescale,
@@ -127,7 +141,7 @@ class _Maker:
             )
             made |= dict(zip(places, waveforms, strict=True))
         for place, order in enumerate(orders):
-            waveform = _resampled(made[place], pipeline.sample_rate, rate)
+            waveform = _resampled(made[place], pipeline.sample_rate, rate, order.num_samples)
             yield GeneratedClip(waveform, order.provenance, order.attributes)
 
     def warn_of_unseen(self, orders: Sequence[_Order]) -> None:
@@ -136,14 +150,24 @@ class _Maker:
         if missing:
             warn(f"mimii_gen: no training clip had {'; '.join(missing)}: clips of these are guesses")
 
-    def _num_samples(self) -> int | None:
-        seconds = self.generator.clip_seconds
-        return None if seconds is None else max(1, round(seconds * self.pipeline.sample_rate))
+    def warn_of_templates(self, orders: Sequence[_Order]) -> None:
+        """Say once that a model which learnt from other captions is told something in the words of a template."""
+        count = sum(order.caption in self.from_templates for order in orders)
+        if self.written and count:
+            warn(
+                f"mimii_gen: {count} of {len(orders)} captions are in the words of a template, but the model learnt "
+                "from other captions, of which none tells these labels; 'captions: t5' has caption_model write them"
+            )
 
-    def _host(self, row: pd.Series[Any]) -> tuple[Waveform | None, dict[str, str] | None, dict[str, Any]]:
-        """The real clip that a row starts from, its attributes where they differ, and the provenance."""
+    def _num_samples(self, sample_rate: int) -> int | None:
+        seconds = self.generator.clip_seconds
+        return None if seconds is None else max(1, round(seconds * sample_rate))
+
+    def _host(self, row: pd.Series[Any]) -> tuple[Waveform | None, int | None, dict[str, str] | None, dict[str, Any]]:
+        """The real clip that a row starts from, the length to make, its attributes if they differ, the provenance."""
+        wanted = self._num_samples(self.request.sample_rate)
         if self.hosts is None:
-            return None, None, {}
+            return None, wanted, None, {}
         level, positions = self.hosts.best(row)
         if not positions:
             raise UserError(
@@ -152,18 +176,16 @@ class _Maker:
             )
         position = int(self.generator.rng(row["clip_id"], "host").choice(positions))
         waveform = self.hosts.clips.waveform(position)
+        if wanted is not None and len(waveform) < wanted:
+            name, seconds = self.hosts.clips.frame["clip_id"].iat[position], self.generator.clip_seconds
+            raise UserError(
+                f"clip_seconds: {name} lasts {len(waveform) / self.request.sample_rate:g} s, not {seconds:g}"
+            )
+        waveform = waveform[:wanted]
+        length = len(waveform)
         waveform = _resampled(waveform, self.request.sample_rate, self.pipeline.sample_rate)
-        seconds = self.generator.clip_seconds
-        if seconds is not None:
-            wanted = self._num_samples() or 0
-            if len(waveform) < wanted:
-                name = self.hosts.clips.frame["clip_id"].iat[position]
-                raise UserError(
-                    f"clip_seconds: {name} lasts {len(waveform) / self.pipeline.sample_rate:g} s, not {seconds:g}"
-                )
-            waveform = waveform[:wanted]
         origin = {**self.hosts.host(position), "host_match": level, "strength": self.generator.strength}
-        return waveform, self.hosts.attributes(position, row), origin
+        return waveform, length, self.hosts.attributes(position, row), origin
 
     def _with_fault(self, description: Description, clip_id: str) -> Description:
         """An anomaly with a fault and severity of a training clip of its machine, at random, or as the settings say."""
@@ -187,14 +209,26 @@ class _Maker:
         return description
 
     def _caption(self, description: Description, clip_id: str) -> str:
-        written = self.written.get(description.metadata_text())
-        return written or caption(description, paraphrase_of(self.generator.seed, clip_id))
+        metadata = description.metadata_text()
+        if self.generator.captions == "t5" and metadata not in self.written:
+            self.written[metadata] = self._writer.write([description])[0]
+        if metadata in self.written:
+            return self.written[metadata]
+        text = caption(description, paraphrase_of(self.generator.seed, clip_id))
+        self.from_templates.add(text)
+        return text
+
+    @cached_property
+    def _writer(self) -> CaptionWriter:
+        """Loaded only where labels are asked for in a combination that no training clip had."""
+        from .conditioning.caption_t5 import CaptionWriter
+
+        return CaptionWriter(self.generator.caption_model, self.device)
 
 
-def _resampled(waveform: Waveform, from_rate: int, to_rate: int) -> Waveform:
-    """Resample to exactly the length that the rates ask for; the level is kept."""
-    if from_rate == to_rate:
-        return waveform
-    length = round(len(waveform) * to_rate / from_rate)
-    resampled = np.asarray(soxr.resample(waveform, from_rate, to_rate, quality="HQ"), dtype=np.float32)[:length]
-    return np.pad(resampled, (0, length - len(resampled)))
+def _resampled(waveform: Waveform, from_rate: int, to_rate: int, length: int | None = None) -> Waveform:
+    """Resample to exactly a length, if none is given to that which the rates ask for; the level is kept."""
+    length = round(len(waveform) * to_rate / from_rate) if length is None else length
+    if from_rate != to_rate:
+        waveform = np.asarray(soxr.resample(waveform, from_rate, to_rate, quality="HQ"), dtype=np.float32)
+    return np.pad(waveform[:length], (0, max(0, length - len(waveform))))

@@ -47,7 +47,7 @@ _EXPOSURES: Mapping[str, str] = {
     "none": "no anomalies at all",
 }
 LEVEL_TOLERANCE = 0.1
-"""Relative error of the standard deviation of generated latents from which the card warns of wrong levels."""
+"""Relative error of the level of generated latents from which the card warns."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class ModelCard:
         seed: of the training.
         training_loss: the last; None where it was not measured.
         validation_loss: the last, at fixed noise; None where it was not measured.
-        generated_std: standard deviation of generated latents on the scale where that of the training data is 1.
+        generated_level: root mean square of generated latents, where that of the training data is 1.
         caption_model: the model that wrote the captions, where one did.
         sample_rate: of the generated audio, in Hz.
         seconds: length of a generated clip by default, in s.
@@ -100,7 +100,7 @@ class ModelCard:
     seed: int
     training_loss: float | None = None
     validation_loss: float | None = None
-    generated_std: float | None = None
+    generated_level: float | None = None
     caption_model: Part | None = None
     sample_rate: int | None = None
     seconds: float | None = None
@@ -194,7 +194,7 @@ def _result_rows(card: ModelCard) -> list[tuple[str, str]]:
         ("seed", str(card.seed)),
         ("last training loss", _number(card.training_loss)),
         ("last validation loss, at fixed noise", _number(card.validation_loss)),
-        ("standard deviation of generated latents (1 is right)", _number(card.generated_std)),
+        ("level of generated latents (1 is right)", _number(card.generated_level)),
     ]
     if card.sample_rate is not None:
         rows.append(("sample rate", f"{card.sample_rate} Hz"))
@@ -219,10 +219,10 @@ def _limits(card: ModelCard) -> list[str]:
     ]
     if card.exposure == "none" or not any("anomaly" in conditions for conditions in card.clips.values()):
         limits.append("No anomalies were among the training clips: what the model makes of the word is a guess.")
-    if card.generated_std is not None and not abs(card.generated_std - 1) <= LEVEL_TOLERANCE:
+    if card.generated_level is not None and not abs(card.generated_level - 1) <= LEVEL_TOLERANCE:
         limits.append(
-            f"**The levels of this checkpoint are off**: its latents have {_number(card.generated_std)} times the "
-            "standard deviation of the training data. Train it for longer, or with v-prediction."
+            f"**The levels of this checkpoint are off**: its latents have {_number(card.generated_level)} times the "
+            "level of the training data. Train it for longer, or with v-prediction."
         )
     return limits
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,10 +13,10 @@ import torch
 
 from asdbench import ClipSet, UserError, warn
 
-from ..files import is_file_of_captions
+from ..files import identity_of, is_file_of_captions
 from ..randomness import unit
 from ..training.examples import Example
-from .caption_t5 import CaptionWriter
+from .caption_t5 import PROMPT, CaptionWriter
 from .captions import CaptionRow, Description, caption, paraphrase_of, read_captions, untold, write_captions
 
 if TYPE_CHECKING:
@@ -36,13 +38,13 @@ class Captioned:
     row: dict[str, Any]
 
 
-def captioned_clips(generator: MimiiGen, clips: ClipSet, file: Path, device: torch.device) -> list[Captioned]:
+def captioned_clips(generator: MimiiGen, clips: ClipSet, folder: Path, device: torch.device) -> list[Captioned]:
     """Say of every clip what is known of it.
 
     Args:
         generator: its settings say how.
         clips: of known condition.
-        file: where captions are kept, so that a training that goes on has those it began with.
+        folder: where captions of a model are kept, so that a training that goes on need not write them again.
         device: for a model that writes captions.
 
     Raises:
@@ -50,7 +52,7 @@ def captioned_clips(generator: MimiiGen, clips: ClipSet, file: Path, device: tor
     """
     rows = [{str(name): value for name, value in row.items()} for row in clips.frame.to_dict("records")]
     described = [_told(generator, row) for row in rows]
-    captions = _captions(generator, rows, described, file, device)
+    captions = _captions(generator, rows, described, folder, device)
     return [
         _captioned(row, description, text) for row, description, text in zip(rows, described, captions, strict=True)
     ]
@@ -59,9 +61,12 @@ def captioned_clips(generator: MimiiGen, clips: ClipSet, file: Path, device: tor
 def _told(generator: MimiiGen, row: dict[str, Any]) -> Description:
     """What the caption of a clip tells: all that is known, but of some anomalies neither fault nor severity.
 
-    Without those the network would not know what to make of a caption that names no fault.
+    Without those the network would not know what to make of a caption that names no fault. What captions from a file
+    tell is for their author to say.
     """
     description = Description.of_clip(row)
+    if is_file_of_captions(generator.captions):
+        return description
     if unit("vague", str(generator.seed), row["content_hash"]) < generator.vague_captions:
         return replace(description, fault=None, severity=None)
     return description
@@ -71,7 +76,7 @@ def _captions(
     generator: MimiiGen,
     rows: Sequence[dict[str, Any]],
     described: Sequence[Description],
-    file: Path,
+    folder: Path,
     device: torch.device,
 ) -> list[str]:
     contents = [row["content_hash"] for row in rows]
@@ -88,6 +93,7 @@ def _captions(
             caption(description, paraphrase_of(generator.seed, content))
             for description, content in zip(described, contents, strict=True)
         ]
+    file = folder / f"captions-{_writing_id(generator, contents, described)}.csv"
     known = read_captions(file) if file.is_file() else {}
     if not set(contents) <= set(known):
         written = CaptionWriter(generator.caption_model, device).write(described)
@@ -97,6 +103,15 @@ def _captions(
         )
         _warn_of_untold(described, written)
     return [known[content] for content in contents]
+
+
+def _writing_id(generator: MimiiGen, contents: Sequence[str], described: Sequence[Description]) -> str:
+    """Hash of what captions of a model depend on: the model, and what it is told of which clips."""
+    told = sorted(
+        (content, description.metadata_text()) for content, description in zip(contents, described, strict=True)
+    )
+    what = [identity_of(generator.caption_model, "caption_model"), PROMPT, told]
+    return hashlib.blake2b(json.dumps(what).encode(), digest_size=8).hexdigest()
 
 
 def _warn_of_untold(described: Sequence[Description], written: Sequence[str]) -> None:

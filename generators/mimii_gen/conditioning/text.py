@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -110,14 +110,30 @@ class TextEncoder:
     @property
     def identity(self) -> str:
         """Hash of configuration, weights, tokenizer, ``max_tokens`` and ``pooling``."""
-        digest = hashlib.blake2b(digest_size=16)
-        config = {key: value for key, value in self.model.config.to_dict().items() if key not in _VOLATILE}
-        what = [config, _tokenizer_text(self.tokenizer), self.max_tokens, self.pooling]
-        digest.update(json.dumps(what, sort_keys=True, default=str).encode())
+        digest = hashlib.blake2b(self._without_weights(), digest_size=16)
         for name, weight in sorted(self.model.state_dict().items()):
             digest.update(f"{name} {weight.dtype} {tuple(weight.shape)}".encode())
             digest.update(weight.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
         return digest.hexdigest()
+
+    @property
+    def architecture(self) -> str:
+        """Hash of all that `identity` is of, but for the weights."""
+        return hashlib.blake2b(self._without_weights(), digest_size=16).hexdigest()
+
+    def _without_weights(self) -> bytes:
+        config = {key: value for key, value in self.model.config.to_dict().items() if key not in _VOLATILE}
+        what = [config, _tokenizer_text(self.tokenizer), self.max_tokens, self.pooling]
+        return json.dumps(what, sort_keys=True, default=str).encode()
+
+    def require_short(self, captions: Iterable[str]) -> None:
+        """Refuse captions that `encode` would refuse.
+
+        Raises:
+            UserError: a caption is empty or longer than ``max_tokens``.
+        """
+        for caption in sorted(set(captions)):
+            self._tokens(caption)
 
     def encode(self, captions: Sequence[str]) -> Embeddings:
         """Encode captions with the weights as they are; states of a caption are computed once and kept.

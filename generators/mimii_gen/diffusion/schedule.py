@@ -142,7 +142,8 @@ def loss_weights(scheduler: DDPMScheduler, timesteps: Tensor, snr_gamma: float |
     """
     if snr_gamma is None:
         return torch.ones(timesteps.shape, device=timesteps.device)
-    alpha_bar = scheduler.alphas_cumprod.to(timesteps.device, torch.float64)[timesteps]
+    precision = torch.float32 if timesteps.device.type == "mps" else torch.float64  # Metal has no float64
+    alpha_bar = scheduler.alphas_cumprod.to(timesteps.device, precision)[timesteps]
     # With SNR = a / (1 - a): min(1, gamma / SNR) and min(SNR, gamma) / (SNR + 1), without a division by an SNR of zero.
     capped = torch.minimum(alpha_bar, snr_gamma * (1 - alpha_bar))
     weights = capped / alpha_bar if scheduler.config.prediction_type == "epsilon" else capped

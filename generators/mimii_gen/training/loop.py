@@ -250,9 +250,9 @@ class _Training:
         """Make what batches come from; the frozen text encoder runs over every caption once, here."""
         parts, settings = self.parts, self.settings
         training, held_out = split_examples(self.examples, settings.validation_share)
-        states = None
-        if not settings.train_text_encoder:
-            states = caption_states(parts.text_encoder, (example.caption for example in self.examples))
+        captions = [example.caption for example in self.examples]
+        parts.text_encoder.require_short(captions)
+        states = None if settings.train_text_encoder else caption_states(parts.text_encoder, captions)
         self.batches = Batches(
             training,
             Draws(training, settings.balance, self.seed),
@@ -354,7 +354,8 @@ class _Training:
         total = self.validation.loss(lambda batch: self.objective.errors(predict, batch), share)
         if total is None:
             return None
-        total = self.accelerator.reduce(total.to(self.accelerator.device), reduction="sum").cpu()
+        if self.accelerator.num_processes > 1:  # else it stays on the CPU: not every device has float64
+            total = self.accelerator.reduce(total.to(self.accelerator.device), reduction="sum").cpu()
         loss = float(total[0] / total[1])
         if not math.isfinite(loss):
             raise self._not_finite(f"the validation loss ({loss})", self.now.step)
@@ -472,8 +473,8 @@ def _identity(
         "latent statistics": parts.space.to_dict(),
         "U-Net": _config_text(parts.unet.config),
         "null embedding": None if parts.null is None else parts.null.tolist(),
-        # The weights of an encoder that is trained change in place, so of that one only the configuration counts.
-        "text encoder": _config_text(text.model.config.to_dict()) if settings.train_text_encoder else text.identity,
+        # The weights of an encoder that is trained change in place, so of that one only the rest counts.
+        "text encoder": text.architecture if settings.train_text_encoder else text.identity,
     }
     return {"settings": fixed, "with": begun_with}
 

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import soundfile
 import torch
+from safetensors.torch import load_file
 
 import asdbench
 from asdbench import ClipSet, Request, Training, UserError, plugins
+from asdbench.generators.mimii_gen.conditioning.caption_t5 import CaptionWriter
+from asdbench.generators.mimii_gen.conditioning.text import TextEncoder
+from asdbench.generators.mimii_gen.device import choose_device
 from asdbench.generators.mimii_gen.generator import MimiiGen
+from asdbench.generators.mimii_gen.learning import _parts
 from asdbench.generators.mimii_gen.pipeline import load_pipeline
 from asdbench.testing import check_generator
 
@@ -121,16 +129,19 @@ def test_the_record_says_what_was_learnt_from(model, clips):
     assert (record.loc[record["condition"] == "anomaly", "fault"] != "").any()
 
 
-def test_clips_have_the_length_of_the_training_and_a_level_near_the_real_ones(model, clips):
-    generated = made(model, clips, rows(), inference_steps=25)
-    real = np.mean([np.std(wave) for wave in clips.where(machine="fan").waveforms()])
-    for clip in generated:
+def test_the_level_of_generated_latents_is_that_of_the_training(model):
+    card = (model / "out" / "README.md").read_text()
+    ratio = float(re.search(r"level of generated latents \(1 is right\)[^0-9]*([0-9.]+)", card)[1])
+    assert 0.7 < ratio < 1.4
+
+
+def test_clips_have_the_length_of_the_training(model, clips):
+    for clip in made(model, clips, rows(), inference_steps=25):
         assert clip.waveform.shape == (16000,)
         assert clip.waveform.dtype == np.float32
         assert np.isfinite(clip.waveform).all()
         assert clip.provenance["unseen"] == []
         assert "fan" in clip.provenance["caption"]
-    assert 0.1 < np.mean([np.std(clip.waveform) for clip in generated]) / real < 10
 
 
 def test_a_caption_changes_what_is_made_and_nothing_else_does(model, clips):
@@ -153,6 +164,15 @@ def test_fault_and_severity_are_those_of_training_clips_or_as_asked(model, clips
     assert all("severe" in clip.provenance["caption"] for clip in severe)
     normal = made(model, clips, rows(2, condition="normal"), inference_steps=1)
     assert all(clip.provenance["fault"] is None for clip in normal)
+
+
+def test_a_caption_that_was_given_tells_its_own_fault(model, clips):
+    asked = rows(2).assign(caption=["A fan with wear sounds anomalous.", float("nan")], attributes=[{"m-n": "Q"}] * 2)
+    own, labelled = made(model, clips, asked, inference_steps=1)
+    assert own.provenance["caption"] == asked["caption"][0]
+    assert (own.provenance["fault"], own.provenance["severity"], own.provenance["unseen"]) == (None, None, [])
+    assert labelled.provenance["fault"] in labelled.provenance["caption"]
+    assert labelled.provenance["unseen"] == ["fan: m-n=Q"]
 
 
 def test_labels_that_no_training_clip_had_are_listed_and_warned_of(model, clips, capsys):
@@ -183,8 +203,64 @@ def test_clip_length_is_free(model, clips):
         made(model, clips, rows(1), inference_steps=1, clip_seconds=0.01)
 
 
+@pytest.mark.parametrize("strength", [None, 0.5])
+def test_clip_length_is_exact_at_another_rate_than_the_codec_s(model, clips, strength):
+    wanted = 11027  # at 22050 Hz; the nearest number of samples at the codec's 16 kHz would give 11026
+    generator = MimiiGen(
+        checkpoint=str(model / "out"), inference_steps=1, device="cpu", clip_seconds=wanted / 22050, strength=strength
+    )
+    pool = ClipSet(clips.frame, 22050, clips.channel)
+    (clip,) = generator.generate(Request(rows(1), pool, 22050))
+    assert clip.waveform.shape == (wanted,)
+
+
+@pytest.mark.parametrize("lengths", [(16000, 9000, 12345)])
+def test_a_clip_does_not_depend_on_hosts_of_other_lengths_beside_it(model, tmp_path, lengths):
+    table = []
+    for index, machine in enumerate(("fan", "valve", "pump")):
+        path = tmp_path / f"{machine}.wav"
+        noise = np.random.default_rng(index).standard_normal(lengths[index])
+        soundfile.write(path, 0.1 * noise, 16000, subtype="FLOAT")
+        labels = {"clip_id": path.name, "path": str(path), "machine": machine, "section": "00", "domain": "source"}
+        table.append(labels | {"split": "train", "condition": "normal", "attributes": {}})
+    pool = ClipSet.from_files(table, 16000)
+    asked = rows(6).assign(machine=["fan", "valve", "pump", "valve", "fan", "fan"])
+    together = made(model, pool, asked, strength=0.5, sampling_batch=4)
+    assert [len(clip.waveform) for clip in together] == [lengths[place] for place in (0, 1, 2, 1, 0, 0)]
+    for index in range(len(asked)):
+        (alone,) = made(model, pool, asked.iloc[[index]], strength=0.5, sampling_batch=4)
+        difference = np.abs(alone.waveform - together[index].waveform).max()
+        assert difference <= 1e-6 * np.std(alone.waveform)
+
+
 def test_the_contract(model):
     check_generator(MimiiGen, checkpoint=str(model / "out"), inference_steps=3, sampling_batch=3, device="cpu")
+
+
+@pytest.mark.parametrize("joint", [False, True])
+@pytest.mark.parametrize("learned", [False, True])
+def test_the_null_embedding_that_was_trained_with_is_the_one_that_is_saved(
+    clips, tiny_codec, tiny_t5, tmp_path, joint, learned
+):
+    few = {"steps": 3, "caption_dropout": 0.5, "train_text_encoder": joint, "learned_null": learned}
+    MimiiGen(**settings(tiny_codec, tiny_t5, **few)).train(training(clips, tmp_path))
+    null = torch.tensor(load_pipeline(str(tmp_path / "out")).config.null_embedding)
+    empty = TextEncoder.load(str(_text(tmp_path))).null()
+    if learned:
+        averaged = load_file(tmp_path / "work" / "checkpoints" / "step-00000003" / "ema.safetensors")["null"]
+        assert torch.equal(null, averaged)
+        assert not torch.allclose(null, empty, atol=1e-4)
+    else:
+        torch.testing.assert_close(null, empty)
+    assert torch.equal(empty, TextEncoder.load(str(tiny_t5)).null()) is not joint
+
+
+def _text(folder):
+    """Text encoder and tokenizer of a model in one folder, as `TextEncoder.load` takes them."""
+    together = folder / "text"
+    shutil.copytree(folder / "out" / "text_encoder", together)
+    shutil.copytree(folder / "out" / "tokenizer", together, dirs_exist_ok=True)
+    return together
 
 
 def test_an_interrupted_training_ends_with_the_same_weights(clips, tiny_codec, tiny_t5, tmp_path):
@@ -227,16 +303,58 @@ def test_with_exposure_none_normal_clips_are_enough(clips, tiny_codec, tiny_t5, 
     assert "condition anomaly of fan" in capsys.readouterr().err
 
 
-def test_captions_by_t5_are_kept_and_used_again(clips, tiny_codec, tiny_t5, tmp_path):
-    generator = MimiiGen(
-        **settings(tiny_codec, tiny_t5, steps=1, captions="t5", caption_model=str(tiny_t5), text_length=160)
-    )
+def test_captions_by_t5_are_kept_and_used_again(clips, tiny_codec, tiny_t5, tmp_path, monkeypatch, capsys):
+    written = []
+
+    def write(self, descriptions):
+        written.extend(description.metadata_text() for description in descriptions)
+        return [f"it is {description.metadata_text()[:60]}" for description in descriptions]
+
+    monkeypatch.setattr(CaptionWriter, "write", write)
+    t5 = {"captions": "t5", "caption_model": str(tiny_t5)}
+    generator = MimiiGen(**settings(tiny_codec, tiny_t5, steps=1, text_length=160, **t5))
     generator.train(training(clips, tmp_path))
-    record = generator.learnt_from(tmp_path / "out")
-    clip = made(tmp_path, clips, rows(1, condition="normal", attributes={"m-n": "W"}), inference_steps=1)[0]
-    same = record[(record["machine"] == "fan") & (record["condition"] == "normal")]
-    if any(attributes == {"m-n": "W"} for attributes in same["attributes"]):
-        assert clip.provenance["caption"] in set(record["caption"])
+    generator.train(training(clips, tmp_path))
+    assert len(written) == len(clips)
+    known = generator.learnt_from(tmp_path / "out").query("machine == 'fan' and condition == 'normal'").iloc[0]
+    met = {"condition": "normal", "attributes": known["attributes"], "domain": known["domain"]}
+    new = met | {"attributes": {"m-n": "Q"}}
+    asked = pd.concat([rows(1, **met), rows(1, **new).assign(clip_id="new")], ignore_index=True)
+    capsys.readouterr()
+    old, odd = made(tmp_path, clips, asked, inference_steps=1)
+    assert old.provenance["caption"] == known["caption"]
+    assert "Q" in odd.provenance["caption"]
+    assert not odd.provenance["caption"].startswith("it is")
+    assert "1 of 2 captions are in the words of a template" in capsys.readouterr().err
+    old, odd = made(tmp_path, clips, asked, inference_steps=1, **t5)
+    assert old.provenance["caption"] == known["caption"]
+    assert odd.provenance["caption"].startswith("it is machine: fan; condition: normal; m-n: Q")
+    assert len(written) == len(clips) + 1
+    assert "template" not in capsys.readouterr().err
+
+
+def test_captions_that_were_kept_are_not_those_of_another_model_or_setting(
+    clips, tiny_codec, tiny_t5, tmp_path, monkeypatch
+):
+    def write(self, descriptions):
+        return [f"{Path(self.name).name}: {description.fault}" for description in descriptions]
+
+    monkeypatch.setattr(CaptionWriter, "write", write)
+    another = tmp_path / "another"
+    shutil.copytree(tiny_t5, another)
+    (another / "generation_config.json").write_text('{"num_beams": 2}')
+
+    def train(model, **others):
+        t5 = {"captions": "t5", "caption_model": str(model), "steps": 1, "text_length": 160}
+        generator = MimiiGen(**settings(tiny_codec, tiny_t5, **t5 | others))
+        generator.train(training(clips, tmp_path))
+
+    train(tiny_t5)
+    with pytest.raises(UserError, match="begun with other examples"):
+        train(another)
+    with pytest.raises(UserError, match="begun with other examples"):
+        train(tiny_t5, vague_captions=1)
+    train(tiny_t5)
 
 
 def test_identities_follow_the_content_of_local_parts(model, tiny_codec, tiny_t5, tmp_path):
@@ -279,3 +397,22 @@ def test_a_benchmark_trains_generates_and_compares(tiny_codec, tiny_t5, tmp_path
     captions = [json.loads(text)["caption"] for text in results.generated["provenance"]]
     assert all(captions)
     assert len(results.generated) == 8
+
+
+def test_every_process_has_a_gpu_of_its_own(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
+    assert choose_device("auto") == torch.device("cuda")
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert choose_device("auto") == choose_device("cuda") == torch.device("cuda:1")
+    assert choose_device("cuda:0") == torch.device("cuda:0")
+    assert choose_device("cpu") == torch.device("cpu")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    with pytest.raises(UserError, match="this machine has 0 CUDA GPUs"):
+        choose_device("cuda")
+
+
+@pytest.mark.parametrize(("batch_size", "parts"), [(1, 1), (4, 1), (6, 2), (7, 7), (8, 2), (16, 4)])
+def test_on_a_cpu_a_step_is_computed_in_parts_of_at_most_four_clips(batch_size, parts):
+    assert _parts(batch_size) == parts

@@ -34,7 +34,7 @@ CARD = ModelCard(
     seed=7,
     training_loss=0.12345678,
     validation_loss=0.2,
-    generated_std=1.02,
+    generated_level=1.02,
     sample_rate=24000,
     seconds=10.0,
     versions={"torch": "2.13.0"},
@@ -74,7 +74,7 @@ def test_facts_are_there() -> None:
         ("seed", "7"),
         ("last training loss", "0.1235"),
         ("last validation loss, at fixed noise", "0.2"),
-        ("standard deviation of generated latents (1 is right)", "1.02"),
+        ("level of generated latents (1 is right)", "1.02"),
         ("sample rate", "24000 Hz"),
         ("length of a clip by default", "10 s"),
         ("learning_rate", "0.0001"),
@@ -115,11 +115,11 @@ def test_licences() -> None:
 
 
 def test_what_was_not_measured_says_so() -> None:
-    card = replace(CARD, training_loss=None, validation_loss=float("nan"), generated_std=None, seconds=None)
+    card = replace(CARD, training_loss=None, validation_loss=float("nan"), generated_level=None, seconds=None)
     rows = tables(parts(model_card_text(card))[1])
     assert ("last training loss", "not measured") in rows
     assert ("last validation loss, at fixed noise", "nan") in rows
-    assert ("standard deviation of generated latents (1 is right)", "not measured") in rows
+    assert ("level of generated latents (1 is right)", "not measured") in rows
     assert not any(row[0].startswith("length") for row in rows)
 
 
@@ -127,7 +127,7 @@ def test_what_was_not_measured_says_so() -> None:
     ("std", "warned"), [(4.5, True), (0.5, True), (float("nan"), True), (1.05, False), (None, False)]
 )
 def test_wrong_levels_are_pointed_out(std: float | None, warned: bool) -> None:
-    assert ("levels of this checkpoint are off" in model_card_text(replace(CARD, generated_std=std))) == warned
+    assert ("levels of this checkpoint are off" in model_card_text(replace(CARD, generated_level=std))) == warned
 
 
 def test_a_model_that_heard_no_anomaly_says_so() -> None:

@@ -145,6 +145,13 @@ def test_null_embedding_of_the_configuration_is_what_guidance_uses(parts: dict[s
     assert np.array_equal(generate(other, guidance_scale=1.0)[0], generate(same, guidance_scale=1.0)[0])
 
 
+@pytest.mark.parametrize("guidance_scale", [0.0, 1.0, 2.0])
+def test_the_mask_hides_the_padding_of_captions(parts: dict[str, Any], guidance_scale: float) -> None:
+    short, long = (MimiiGenPipeline(**{**parts, "max_tokens": tokens}) for tokens in (48, 512))
+    one, other = (generate(pipeline, guidance_scale=guidance_scale)[0] for pipeline in (short, long))
+    assert difference(one, other) < 1e-5
+
+
 def test_description_is_said_in_the_first_template(pipeline: MimiiGenPipeline) -> None:
     description = Description("fan", "anomaly", {"vel": "6"})
     assert np.array_equal(generate(pipeline, [description])[0], generate(pipeline, [caption(description, 0)])[0])

@@ -10,6 +10,7 @@ import torch
 from transformers import EncodecConfig, EncodecModel
 
 from asdbench import UserError
+from asdbench.generators.mimii_gen.generator import MimiiGen
 from asdbench.generators.mimii_gen.hub import quiet
 from asdbench.generators.mimii_gen.latents.codec import Codec
 
@@ -65,6 +66,16 @@ CONFIGURATIONS: dict[str, tuple[dict[str, Any], int, int, float]] = {  # setting
         150.0,
     ),
 }
+
+
+def test_all_32_codebooks_are_used_unless_asked_otherwise(tmp_path: Path) -> None:
+    """The model's own default is its lowest bandwidth: 2 of the 32 codebooks."""
+    with quiet():
+        _model(num_filters=4).save_pretrained(tmp_path)
+    assert EncodecConfig().target_bandwidths[0] == 1.5
+    assert Codec.load(str(tmp_path)).num_codebooks == 32
+    assert Codec.load(str(tmp_path), MimiiGen().bandwidth).num_codebooks == 32
+    assert Codec.load(str(tmp_path)).encode(_sound(1, 3200)).shape == (1, 32, 10)
 
 
 @pytest.mark.parametrize("name", CONFIGURATIONS)

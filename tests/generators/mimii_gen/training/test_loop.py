@@ -469,6 +469,28 @@ def test_a_folder_of_another_training_is_refused(bench: Bench, tmp_path: Path) -
         bench.train(tmp_path, parts=other_text)
 
 
+def test_a_text_encoder_that_is_trained_has_to_be_used_as_before(bench: Bench, tmp_path: Path) -> None:
+    joint = replace(SETTINGS, steps=1, train_text_encoder=True)
+    bench.train(tmp_path, joint)
+    pooled = replace(bench.parts(), text_encoder=TextEncoder.load(str(bench.text), pooling="mean"))
+    with pytest.raises(UserError, match="begun with other text encoder;"):
+        bench.train(tmp_path, joint, parts=pooled)
+
+
+@pytest.mark.parametrize("joint", [False, True])
+def test_a_caption_that_is_too_long_stops_the_training_before_it_begins(
+    bench: Bench, tmp_path: Path, joint: bool
+) -> None:
+    last = replace(bench.examples[-1], caption="a fan " * 100)
+    with pytest.raises(UserError, match="text_length is 64"):
+        bench.train(
+            tmp_path,
+            replace(SETTINGS, steps=1, train_text_encoder=joint, validation_share=0.0, batch_size=1),
+            examples=[*bench.examples[:-1], last],
+        )
+    assert not (tmp_path / "checkpoints").exists()
+
+
 def test_another_codec_is_refused(bench: Bench, tmp_path: Path, tiny_codec: Path) -> None:
     parts = replace(bench.parts(), codec=Codec.load(str(tiny_codec), 2.4))
     with pytest.raises(UserError, match="trained with another codec"):
