@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+CAPTION_SOURCES = ("template", "t5")
+"""Words of the setting ``captions``; anything else is a file."""
+
 
 class MimiiGen(Generator):
     """Latent diffusion of machine sounds from captions, after MIMII-Gen (Purohit et al.).
@@ -133,7 +136,7 @@ class MimiiGen(Generator):
 
     def inputs(self) -> dict[str, str]:
         """Identities of the model, or of the pretrained parts and captions that a training starts from."""
-        from .files import identity_of, is_file_of_captions
+        from asdbench.pretrained.files import identity_of
 
         if self.checkpoint is not None:
             found = {"checkpoint": identity_of(self.checkpoint, "checkpoint")}
@@ -144,7 +147,7 @@ class MimiiGen(Generator):
         if self.captions == "t5":
             named["caption_model"] = self.caption_model
         found = {name: identity_of(value, name) for name, value in named.items()}
-        if is_file_of_captions(self.captions):
+        if self.captions not in CAPTION_SOURCES:
             found["captions"] = identity_of(self.captions, "captions", file=True)
         return found
 

@@ -14,14 +14,14 @@ import torch
 from accelerate import PartialState
 
 from asdbench import ClipSet, Training, UserError, warn
+from asdbench.pretrained.device import choose_device
+from asdbench.pretrained.hub import quiet
 
 from .conditioning.captioning import Captioned, captioned_clips
 from .conditioning.captions import CaptionRow, write_captions
 from .conditioning.text import TextEncoder
-from .device import choose_device
 from .diffusion.backbone import PRESETS, build_backbone, smallest_frames
 from .diffusion.schedule import NoiseSchedule
-from .hub import quiet
 from .latents.cache import LatentCache
 from .latents.codec import Codec
 from .latents.space import LatentSpace, LatentStatistics

@@ -13,11 +13,11 @@ import soxr
 import torch
 
 from asdbench import GeneratedClip, Request, UserError, warn
+from asdbench.pretrained.device import choose_device
+from asdbench.pretrained.files import identity_of
 
 from ..matching import Pool
 from .conditioning.captions import Description, caption, paraphrase_of, seen, templates, unseen
-from .device import choose_device
-from .files import identity_of
 from .pipeline import MimiiGenPipeline, load_pipeline
 from .record import describe, read_record
 

@@ -24,13 +24,13 @@ from torch import Tensor
 from transformers import AutoTokenizer, EncodecModel
 
 from asdbench import UserError
+from asdbench.pretrained.hub import PICKLES, check_safetensors, load_pretrained, local_folder, quiet
 
 from .conditioning.captions import Description, caption
 from .conditioning.text import Embeddings, TextEncoder, with_null
 from .diffusion.backbone import smallest_frames
 from .diffusion.sampling import denoise, draw_noise, guide, set_steps
 from .diffusion.schedule import sampler as make_sampler
-from .hub import PICKLES, check_safetensors, load_pretrained, local_folder, quiet
 from .latents.codec import Codec
 from .latents.space import LatentSpace
 

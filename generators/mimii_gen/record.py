@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from asdbench import UserError
+from asdbench.pretrained.files import local_folder
 
 from .conditioning.captions import Description
-from .files import local_folder
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -86,6 +86,6 @@ def _record_path(model: str | Path) -> Path | None:
     folder = local_folder(str(model), "checkpoint")
     if folder is not None:
         return folder / RECORD if (folder / RECORD).is_file() else None
-    from .hub import hub_file
+    from asdbench.pretrained.hub import hub_file
 
     return hub_file(str(model), RECORD)

@@ -45,7 +45,6 @@ from asdbench.generators.mimii_gen.diffusion.backbone import PRESETS, build_back
 from asdbench.generators.mimii_gen.diffusion.sampling import sampler_error
 from asdbench.generators.mimii_gen.diffusion.schedule import NoiseSchedule, sampler
 from asdbench.generators.mimii_gen.generator import MimiiGen
-from asdbench.generators.mimii_gen.hub import quiet
 from asdbench.generators.mimii_gen.latents.cache import Codes, LatentCache
 from asdbench.generators.mimii_gen.latents.codec import Codec
 from asdbench.generators.mimii_gen.latents.space import LatentSpace
@@ -54,6 +53,7 @@ from asdbench.generators.mimii_gen.training.batches import Batches, caption_stat
 from asdbench.generators.mimii_gen.training.denoiser import Denoiser, Objective, average, ema_decay_at
 from asdbench.generators.mimii_gen.training.examples import Draws, Example
 from asdbench.generators.mimii_gen.training.loop import Parts, TrainingSettings, train
+from asdbench.pretrained.hub import quiet
 
 RATE, CODEC_RATE, SECONDS = 16000, 24000, 10
 PARTS = ("latents", "samplers", "batches", "gpu", "memory")

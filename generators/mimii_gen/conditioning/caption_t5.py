@@ -17,8 +17,8 @@ import torch
 from transformers import AutoModelForSeq2SeqLM, AutoTokenizer, GenerationConfig
 
 from asdbench import UserError
+from asdbench.pretrained.hub import load_pretrained
 
-from ..hub import load_pretrained
 from .captions import Description
 
 PROMPT = "summarize: {metadata}"

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from asdbench import ClipSet, UserError, warn
+from asdbench.pretrained.files import identity_of
 
-from ..files import identity_of, is_file_of_captions
+from ..generator import CAPTION_SOURCES
 from ..randomness import unit
 from ..training.examples import Example
 from .caption_t5 import PROMPT, CaptionWriter
@@ -65,7 +66,7 @@ def _told(generator: MimiiGen, row: dict[str, Any]) -> Description:
     tell is for their author to say.
     """
     description = Description.of_clip(row)
-    if is_file_of_captions(generator.captions):
+    if generator.captions not in CAPTION_SOURCES:
         return description
     if unit("vague", str(generator.seed), row["content_hash"]) < generator.vague_captions:
         return replace(description, fault=None, severity=None)
@@ -80,7 +81,7 @@ def _captions(
     device: torch.device,
 ) -> list[str]:
     contents = [row["content_hash"] for row in rows]
-    if is_file_of_captions(generator.captions):
+    if generator.captions not in CAPTION_SOURCES:
         known = read_captions(Path(generator.captions))
         missing = [row["clip_id"] for row in rows if row["content_hash"] not in known]
         if missing:

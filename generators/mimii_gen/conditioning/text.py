@@ -16,8 +16,7 @@ import torch
 from transformers import AutoConfig, AutoModel, AutoTokenizer, MT5EncoderModel, T5EncoderModel, UMT5EncoderModel
 
 from asdbench import UserError
-
-from ..hub import load_pretrained
+from asdbench.pretrained.hub import load_pretrained
 
 Pooling = Literal["none", "mean"]
 

@@ -25,8 +25,7 @@ from torch import Tensor
 from transformers import EncodecModel
 
 from asdbench import UserError
-
-from ..hub import load_pretrained
+from asdbench.pretrained.hub import load_pretrained
 
 Waveform = npt.NDArray[np.float32]
 """One channel of audio: float32, shape (num_samples,), full scale at 1.0."""

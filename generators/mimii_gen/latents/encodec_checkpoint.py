@@ -38,8 +38,7 @@ from torch import Tensor
 from transformers import EncodecConfig, EncodecModel
 
 from asdbench import UserError
-
-from ..hub import quiet
+from asdbench.pretrained.hub import quiet
 
 _RENAMES = (
     (r"^(encoder|decoder)\.model\.", r"\1.layers."),

@@ -18,10 +18,10 @@ import asdbench
 from asdbench import ClipSet, Request, Training, UserError, plugins
 from asdbench.generators.mimii_gen.conditioning.caption_t5 import CaptionWriter
 from asdbench.generators.mimii_gen.conditioning.text import TextEncoder
-from asdbench.generators.mimii_gen.device import choose_device
 from asdbench.generators.mimii_gen.generator import MimiiGen
 from asdbench.generators.mimii_gen.learning import _parts
 from asdbench.generators.mimii_gen.pipeline import load_pipeline
+from asdbench.pretrained.device import choose_device
 from asdbench.testing import check_generator
 
 STEPS = 150

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,16 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from asdbench import UserError
+from asdbench.pretrained.files import identity_of, local_folder
 
 if TYPE_CHECKING:
     import torch
 
 Waveform = npt.NDArray[np.float32]
-
-
-def _loading(module: str) -> Any:
-    """Where models are loaded safely and errors are made readable; it was written for a generator and lives there."""
-    return importlib.import_module(f"asdbench.generators.mimii_gen.{module}")
 
 
 def pretrained(kind: Any, name: str, setting: str = "model", **kwargs: Any) -> Any:
@@ -28,7 +23,9 @@ def pretrained(kind: Any, name: str, setting: str = "model", **kwargs: Any) -> A
     Raises:
         UserError: it cannot be loaded.
     """
-    return _loading("hub").load_pretrained(kind, name, setting=setting, **kwargs)
+    from asdbench.pretrained.hub import load_pretrained
+
+    return load_pretrained(kind, name, setting=setting, **kwargs)
 
 
 def feature_extractor(name: str, setting: str = "model") -> Any:
@@ -40,12 +37,14 @@ def feature_extractor(name: str, setting: str = "model") -> Any:
     import huggingface_hub
     from transformers import AutoFeatureExtractor
 
-    folder = _loading("files").local_folder(name, setting)
+    from asdbench.pretrained.hub import quiet
+
+    folder = local_folder(name, setting)
     source = name if folder is None else str(folder)
     # The model has been loaded before this: what the hub has of it is in the cache, unless its extractor is missing.
     offline = folder is not None or huggingface_hub.constants.is_offline_mode()
     try:
-        with _loading("hub").quiet():
+        with quiet():
             return AutoFeatureExtractor.from_pretrained(source, local_files_only=offline)
     except (OSError, ValueError, ImportError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".:")
@@ -60,7 +59,7 @@ def identity(name: str, setting: str = "model", *, file: bool = False) -> dict[s
     Raises:
         UserError: there is no such folder or file.
     """
-    return {setting: _loading("files").identity_of(name, setting, file=file)}
+    return {setting: identity_of(name, setting, file=file)}
 
 
 def weights(path: str, setting: str = "weights") -> dict[str, torch.Tensor]:
@@ -108,7 +107,9 @@ def device_of(name: str) -> torch.device:
     Raises:
         UserError: this machine has no such device.
     """
-    device: torch.device = _loading("device").choose_device(name)
+    from asdbench.pretrained.device import choose_device
+
+    device: torch.device = choose_device(name)
     return device
 
 

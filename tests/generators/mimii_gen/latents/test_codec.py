@@ -11,8 +11,8 @@ from transformers import EncodecConfig, EncodecModel
 
 from asdbench import UserError
 from asdbench.generators.mimii_gen.generator import MimiiGen
-from asdbench.generators.mimii_gen.hub import quiet
 from asdbench.generators.mimii_gen.latents.codec import Codec
+from asdbench.pretrained.hub import quiet
 
 
 def _model(seed: int = 0, trained: bool = True, **settings: Any) -> EncodecModel:

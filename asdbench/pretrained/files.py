@@ -9,17 +9,9 @@ from pathlib import Path
 
 from asdbench import UserError
 
-CAPTION_SOURCES = ("template", "t5")
-"""Words of the setting ``captions``; anything else is a file."""
-
 _IDENTITY = (".json", ".safetensors", ".model", ".txt", ".csv")
 _WORK = "training"
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?", re.ASCII)
-
-
-def is_file_of_captions(captions: str) -> bool:
-    """Whether the setting ``captions`` names a file."""
-    return captions not in CAPTION_SOURCES
 
 
 def identity_of(name: str, setting: str = "", *, file: bool = False) -> str:

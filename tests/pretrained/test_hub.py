@@ -23,8 +23,8 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from asdbench import UserError
-from asdbench.generators.mimii_gen import hub
-from asdbench.generators.mimii_gen.hub import (
+from asdbench.pretrained import hub
+from asdbench.pretrained.hub import (
     check_safetensors,
     hub_file,
     identity_of,

@@ -23,8 +23,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
 from asdbench import UserError
-
-from .files import identity_of, local_folder
+from asdbench.pretrained.files import identity_of, local_folder
 
 __all__ = [
     "PICKLES",
