@@ -11,7 +11,7 @@ import click
 
 from asdbench import plugins
 from asdbench.errors import UserError, did_you_mean
-from asdbench.plugins import Plugin, Registry
+from asdbench.plugins import Generator, Plugin, Registry
 from asdbench.settings_text import build_plugin, parse_assignment
 from asdbench.testing import checks_for
 
@@ -27,7 +27,9 @@ def check_plugin(target: str, assignments: Iterable[str]) -> bool:
     settings = dict(parse_assignment(text) for text in assignments)
     sound = True
     for name, plugin in _targets(target):
-        build_plugin(plugin, assignments)
+        instance = build_plugin(plugin, assignments)
+        if isinstance(instance, Generator) and instance.needs_training():
+            raise UserError(f"'{name}' has to be trained before it is checked: name a model, --set checkpoint=FOLDER")
         click.echo(f"{name}:")
         for what, check in checks_for(plugin, settings):
             try:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
@@ -78,6 +80,8 @@ class _Group(click.Group):
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         _mend_streams()
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, _interrupt)  # a scheduler's request to stop: save what can be saved
         return super().main(*args, **kwargs)
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -94,8 +98,12 @@ class _Group(click.Group):
             _discard_output()
             where = f"{error.filename}: " if error.filename else ""
             _fail(f"{where}{error.strerror or error}")
+        except click.UsageError as error:
+            _fail(error.format_message())
         except KeyboardInterrupt:
-            click.echo("interrupted; the same command continues where this one stopped", err=True)
+            goes_on = ctx.invoked_subcommand in ("run", "train")
+            hint = "; the same command continues where this one stopped" if goes_on else ""
+            click.echo(f"interrupted{hint}", err=True)
             sys.exit(130)
 
 
@@ -435,6 +443,10 @@ def _mend_streams() -> None:
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - for the life of the process
         elif isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
+
+
+def _interrupt(number: int, frame: object) -> NoReturn:
+    raise KeyboardInterrupt
 
 
 def _discard_output() -> None:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from asdbench.clips import ClipSet
 from asdbench.errors import UserError
-from asdbench.roles import Roles, assign_roles, refuse_shared_audio
+from asdbench.roles import Roles, assign_roles
 from asdbench.spec import Exposure, Holdout
 
 if TYPE_CHECKING:
@@ -76,12 +76,16 @@ def refuse_leaks(learnt: pd.DataFrame | None, clips: ClipSet, roles: Roles, expo
             "the model does not say which clips it has learnt from, so nobody can tell whether test clips are among "
             "them; expected a model with its list of training clips"
         )
-    taught = [("generator training", str(row.clip_id), str(row.content_hash)) for row in learnt.itertuples()]
-    for role, part in (("fit", roles.fit), ("test", roles.test)):
-        own = [
-            (role, path, content) for path, content in zip(part.frame["path"], part.frame["content_hash"], strict=True)
-        ]
-        refuse_shared_audio([*own, *taught])
+    taught = dict(zip(learnt["content_hash"], learnt["clip_id"], strict=True))
+    for use, part in (("tests on", roles.test), ("trains detectors on", roles.fit)):
+        known = part.frame[part.frame["content_hash"].isin(set(taught))]
+        if len(known):
+            first = known.iloc[0]
+            raise UserError(
+                f"the model has learnt from {len(known)} of the {len(part)} clips that this benchmark {use}, the first "
+                f"is {first['path']} (to the model {taught[first['content_hash']]}); "
+                "expected a model of other clips, such as trained with --spec"
+            )
     if exposure == "same-machine":
         return
     machine = str(clips.frame["machine"].iat[0])

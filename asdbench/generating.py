@@ -59,7 +59,12 @@ def rows_for(wish: Wish, examples: pd.DataFrame | None) -> pd.DataFrame:
     known = [] if examples is None else sorted(examples["machine"].unique())
     machines = list(wish.machines) or known
     if not machines:
-        raise UserError("no machine type is known: name one with --machine, or give recordings with --data")
+        raise UserError("no machine type is known: name one with --machines, or give recordings with --data")
+    for machine in machines:
+        if machine in (".", "..") or not machine.strip() or any(letter in machine for letter in "/\\\0"):
+            raise UserError(f"--machines: found {machine!r}, expected a name that can be that of a folder")
+    if wish.caption is not None and not wish.caption.strip():
+        raise UserError(f"--caption: found {wish.caption!r}, expected a text that describes the sound")
     rows: list[dict[str, Any]] = []
     for machine in machines:
         for condition in wish.conditions:

@@ -37,6 +37,8 @@ def build_plugin(plugin: type[P], assignments: Iterable[str]) -> P:
     for name in settings:
         if name not in plugin.setting_names():
             raise UserError(f"--set {name}: there is no setting '{name}'{did_you_mean(name, plugin.setting_names())}")
+        if isinstance(settings[name], bool) and plugin.is_number(name):
+            raise UserError(f"--set {name}={settings[name]}: found {settings[name]}, expected a number")
     try:
         return plugin(**settings)
     except pydantic.ValidationError as error:

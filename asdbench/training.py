@@ -11,10 +11,9 @@ from asdbench import plugins
 from asdbench.clips import ClipSet
 from asdbench.errors import UserError, did_you_mean
 from asdbench.exposure import without_hidden
-from asdbench.folders import lock_file, temporary_folder, unlock_file
+from asdbench.folders import lock_file, remove_abandoned, temporary_folder, unlock_file
 from asdbench.plugins import Generator, Training
 from asdbench.progress import Progress
-from asdbench.seeding import derive_seed
 from asdbench.settings_text import build_plugin
 from asdbench.spec import Exposure, LoadedSpec
 from asdbench.store import disk_errors
@@ -49,6 +48,7 @@ def generator_for_training(name: str, loaded: LoadedSpec | None, assignments: It
         raise UserError(f"the generator '{use}' does not learn, so it cannot be trained")
     if not generator.needs_training():
         raise UserError(f"the settings of the generator '{use}' name a finished model; leave it out to train another")
+    generator.inputs()  # what is missing is said before any recording is read
     return generator
 
 
@@ -97,9 +97,10 @@ def train(
         raise UserError(f"{out}: expected a folder for the model, found a file")
     if out.is_dir() and any(out.iterdir()) and not work.is_dir():
         raise UserError(f"{out}: expected no folder, an empty one, or one with a training, but it holds other files")
-    generator.seed = derive_seed(seed, "train")
+    generator.seed = seed
     with disk_errors(out):
         work.mkdir(parents=True, exist_ok=True)
+        remove_abandoned(work)
     if int(os.environ.get("RANK", "0")):  # of several processes of one training, the first one writes the model
         with temporary_folder(work) as folder:
             generator.train(Training(clips, folder, work, cache, exposure))

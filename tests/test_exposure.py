@@ -71,9 +71,9 @@ def learnt(*parts):
 def test_a_model_that_knows_a_test_or_a_training_clip_is_refused(fan):
     roles = assign_roles(fan, HOLDOUT)
     refuse_leaks(learnt(roles.pool), fan, roles, "same-machine")
-    for part, word in ((roles.test, "test"), (roles.fit, "detector training")):
+    for part, words in ((roles.test, "tests on"), (roles.fit, "trains detectors on")):
         leak = part.select([0])
-        with pytest.raises(UserError, match=f"{leak.frame['path'].iat[0]} .*{word}.*generator training"):
+        with pytest.raises(UserError, match=f"1 of the {len(part)} clips that .* {words}.*{leak.frame['path'].iat[0]}"):
             refuse_leaks(learnt(roles.pool, leak), fan, roles, "same-machine")
 
 

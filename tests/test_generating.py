@@ -81,6 +81,13 @@ def test_mistakes_are_told_in_one_sentence_and_leave_nothing(learner, data_root,
     )
     assert "not both" in refusal("generate", "effects", "made", "--data", data_root, "--spec", "mimii_gen")
     assert "no normal clip" in refusal("generate", "effects", "made", "--machines", "fan")
+    for name in ("../evil", "a/b", "..", "a\\b"):
+        assert "can be that of a folder" in refusal("generate", "effects", "made", "--machines", name)
+    for text in ("", "  "):
+        assert "--caption: found" in refusal("generate", "effects", "made", "--machines", "fan", "--caption", text)
+    assert "expected a number" in refusal("generate", "effects", "made", "--machines", "fan", "--set", "severity=true")
+    assert "0 is not in the range" in refusal("generate", "effects", "made", "--machines", "fan", "--count", 0)
+    assert not list(tmp_path.glob("evil*"))
     assert not (tmp_path / "made").exists()
     assert not [path for path in tmp_path.iterdir() if path.name.startswith("writing-")]
     (tmp_path / "made").mkdir()

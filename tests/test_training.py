@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from typing import get_args
 
 import pytest
@@ -117,7 +119,8 @@ def test_train_on_a_folder_then_generate_and_run_with_the_model(
     assert len(list((tmp_path / "clips").glob("*/test/*.wav"))) == 2 * 2 * 3
     # It has learnt from every clip, so from test clips as well.
     learning_spec["generators"]["learner"]["checkpoint"] = str(tmp_path / "model")
-    assert "the same audio has two roles" in refusal("run", write_spec(learning_spec))
+    sentence = refusal("run", write_spec(learning_spec))
+    assert "the model has learnt from 6 of the 6 clips that this benchmark tests on, the first is" in sentence
 
 
 def test_train_on_the_pool_of_a_benchmark(learning_spec, write_spec, asdbench_command, tmp_path, refusal):
@@ -189,6 +192,31 @@ def test_what_cannot_be_trained_is_said_in_one_sentence(
     (tmp_path / "model" / "letter.txt").touch()
     assert "holds other files" in refusal("train", "generator", "learner", *plugin, "--data", data_root, *out)
     assert [path.name for path in (tmp_path / "model").iterdir()] == ["letter.txt"]
+
+
+def test_what_a_killed_training_left_half_written_is_removed(learner, data_root, asdbench_command, tmp_path):
+    left = tmp_path / "model" / "training" / "writing-0123"
+    left.mkdir(parents=True)
+    assert train(asdbench_command, tmp_path, "--data", data_root).returncode == 0
+    assert not left.exists()
+
+
+def test_a_request_to_stop_is_an_interruption(learner, data_root, tmp_path):
+    slow = learner.read_text().replace("training.progress(", "__import__('time').sleep(1); training.progress(")
+    learner.write_text(slow)
+    line = [sys.executable, "-m", "asdbench", "train", "generator", "learner", "--plugin", learner, "--data", data_root]
+    process = subprocess.Popen(
+        [*map(str, line), "--out", "model", "--set", "steps=100"], cwd=tmp_path, stderr=subprocess.PIPE, text=True
+    )
+    while not list(tmp_path.glob("model/training/step-*")):
+        assert process.poll() is None
+    process.terminate()
+    assert "the same command continues" in process.communicate()[1]
+    assert process.returncode == 130
+
+
+def test_a_generator_that_needs_training_is_not_checked_without_a_model(learner, refusal):
+    assert "has to be trained before it is checked" in refusal("check", learner)
 
 
 def test_a_benchmark_with_a_model_that_says_nothing_is_refused(learning_spec, write_spec, refusal):

@@ -8,7 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from asdbench import GeneratedClip, Generator, Request, Training, setting
+import pydantic
+
+from asdbench import GeneratedClip, Generator, Request, Training, UserError, setting
+
+from .diffusion.limits import check_inference_steps, check_schedule
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -134,6 +138,22 @@ class MimiiGen(Generator):
     )
     compile_unet: bool = setting(False, sampling=True, description="torch.compile the U-Net for sampling (on a GPU)")
 
+    @pydantic.model_validator(mode="after")
+    def _check_together(self) -> MimiiGen:
+        """Refuse what cannot work before anything is computed; a finished model has a schedule of its own."""
+        if self.checkpoint is None:
+            prediction = self.prediction
+            if prediction == "auto":  # as in `diffusion.backbone.PRESETS`, which would import torch
+                prediction = "epsilon" if self.preset == "paper" else "v_prediction"
+            ends = self.beta_start, self.beta_end
+            check_schedule(self.timesteps, self.beta_schedule, *ends, prediction, self.zero_terminal_snr)
+            check_inference_steps(self.inference_steps, self.timesteps, self.sampler)
+            if self.accumulation is not None and self.batch_size % self.accumulation:
+                raise UserError(
+                    f"batch_size is {self.batch_size}, expected a multiple of accumulation, {self.accumulation}"
+                )
+        return self
+
     def inputs(self) -> dict[str, str]:
         """Identities of the model, or of the pretrained parts and captions that a training starts from."""
         from asdbench.pretrained.files import identity_of
@@ -148,7 +168,11 @@ class MimiiGen(Generator):
             named["caption_model"] = self.caption_model
         found = {name: identity_of(value, name) for name, value in named.items()}
         if self.captions not in CAPTION_SOURCES:
-            found["captions"] = identity_of(self.captions, "captions", file=True)
+            try:
+                found["captions"] = identity_of(self.captions, "captions", file=True)
+            except UserError as error:
+                known = " or ".join(CAPTION_SOURCES)
+                raise UserError(f"{error}; expected {known}, or a CSV file of captions") from error
         return found
 
     def needs_training(self) -> bool:

@@ -42,7 +42,7 @@ _LICENCES: Mapping[str, str] = {
 UNKNOWN_LICENCE = "not known: see its source"
 
 _EXPOSURES: Mapping[str, str] = {
-    "same-machine": "anomalies of the machine types that the model is evaluated on, though none of their test clips",
+    "same-machine": "anomalies of the machine types that the model makes",
     "other-machines": "anomalies of other machine types only",
     "none": "no anomalies at all",
 }
@@ -238,7 +238,7 @@ def _usage(card: ModelCard) -> str:
         f"waveforms = pipeline([{json.dumps(sentence)}], seeds=[0])\n"
         "```\n\n"
         "```sh\n"
-        f"asdbench generate mimii_gen OUT --set checkpoint=DIR --machine {machine}\n"
+        f"asdbench generate mimii_gen OUT --set checkpoint=DIR --machines {machine}\n"
         "```"
     )
 

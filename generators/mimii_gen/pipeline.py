@@ -8,7 +8,7 @@ embedding, and how codec and text encoder are used.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -30,7 +30,10 @@ from .conditioning.captions import Description, caption
 from .conditioning.text import Embeddings, TextEncoder, with_null
 from .diffusion.backbone import smallest_frames
 from .diffusion.sampling import denoise, draw_noise, guide, set_steps
+from .diffusion.schedule import NoiseSchedule
 from .diffusion.schedule import sampler as make_sampler
+from .disk import os_errors
+from .fields import Field, check_fields, is_count, is_number
 from .latents.codec import Codec
 from .latents.space import LatentSpace
 
@@ -40,7 +43,33 @@ Waveform = npt.NDArray[np.float32]
 
 _LIBRARIES = {"diffusers": diffusers, "transformers": transformers}
 _MODELS = ("unet", "text_encoder", "codec")
+_EXACT = {"scheduler": DDPMScheduler, "codec": EncodecModel}
+"""Parts that can be of one class only."""
 _SETTING = "checkpoint"
+_STEPS = 25
+_MOST_TOKENS = 512  # the most that the setting text_length allows
+
+
+def _is_matrix(value: Any) -> bool:
+    if not isinstance(value, list) or not all(isinstance(row, list) and len(row) == len(value[0]) for row in value):
+        return False
+    return all(is_number(number) for row in value for number in row)
+
+
+def _is_positive(value: Any) -> bool:
+    return is_number(value) and value > 0
+
+
+_FIELDS: Mapping[str, Field] = {
+    "latent_space": (lambda value: isinstance(value, dict), "layout and statistics of the latents"),
+    "null_embedding": (_is_matrix, "rows of finite numbers, all of one length"),
+    "bandwidth": (lambda value: value is None or _is_positive(value), "a number above 0, or null"),
+    "gain": (_is_positive, "a number above 0"),
+    "max_tokens": (lambda value: is_count(value) and value <= _MOST_TOKENS, f"a whole number, 1 to {_MOST_TOKENS}"),
+    "pooling": (lambda value: value in ("none", "mean"), "'none' or 'mean'"),
+    "num_samples": (is_count, "a whole number above 0"),
+}
+"""What ``model_index.json`` says beside the parts."""
 
 
 class MimiiGenPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers is not typed
@@ -102,32 +131,28 @@ class MimiiGenPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers is
             num_samples: length of a clip at the codec's rate where a call does not say.
 
         Raises:
-            UserError: If a required part is missing or two parts do not fit.
+            UserError: If a required part is missing, a value is of another type, or two parts do not fit.
         """
         super().__init__()
-        if latent_space is None or null_embedding is None:
-            missing = "latent_space" if latent_space is None else "null_embedding"
-            raise UserError(f"the pipeline has no {missing}, expected the one it was trained with")
+        fields = {
+            "latent_space": latent_space,
+            "null_embedding": null_embedding,
+            "bandwidth": bandwidth,
+            "gain": gain,
+            "max_tokens": max_tokens,
+            "pooling": pooling,
+            "num_samples": num_samples,
+        }
+        check_fields(fields, _FIELDS)
+        _check_scheduler(scheduler)
         self.register_modules(
             unet=unet, scheduler=scheduler, text_encoder=text_encoder, tokenizer=tokenizer, codec=codec
         )
-        self.register_to_config(
-            latent_space=latent_space,
-            null_embedding=null_embedding,
-            bandwidth=bandwidth,
-            gain=gain,
-            max_tokens=max_tokens,
-            pooling=pooling,
-            num_samples=num_samples,
-        )
+        self.register_to_config(**fields)
         self._codec = Codec(codec, bandwidth, gain=gain)
-        _require(pooling in ("none", "mean"), f"pooling is '{pooling}', expected 'none' or 'mean'")
         self._text = TextEncoder(text_encoder, tokenizer, max_tokens, "mean" if pooling == "mean" else "none")
-        self.space = LatentSpace.from_dict(latent_space)
-        try:
-            self._null = torch.tensor(null_embedding, dtype=torch.float32)
-        except (TypeError, ValueError) as error:
-            raise UserError(f"null_embedding is no array of numbers ({error})") from error
+        self.space = LatentSpace.from_dict(latent_space or {})
+        self._null = torch.tensor(null_embedding, dtype=torch.float32)
         self.sample_rate = self._codec.sample_rate
         self._check()
 
@@ -148,10 +173,17 @@ class MimiiGenPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers is
             raise UserError(
                 f"null_embedding has the shape {tuple(self._null.shape)}, expected (tokens, {width}) as for the U-Net"
             )
+        if self.config.num_samples < self._least_samples():
+            raise UserError(f"num_samples is {self.config.num_samples}, expected at least {self._least_samples()}")
 
     def save_pretrained(self, save_directory: str | Path, **kwargs: Any) -> None:
-        """Save all parts to a folder, as safetensors and JSON only."""
-        super().save_pretrained(save_directory, **{**kwargs, "safe_serialization": True})
+        """Save all parts to a folder, as safetensors and JSON only.
+
+        Raises:
+            OSError: If the disk refuses it, such as with ENOSPC where it is full.
+        """
+        with os_errors(save_directory):
+            super().save_pretrained(save_directory, **{**kwargs, "safe_serialization": True})
 
     def compile_unet(self) -> None:
         """Compile the U-Net with torch.compile: faster from the second batch on; all batches have the same shapes."""
@@ -164,7 +196,7 @@ class MimiiGenPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers is
         *,
         seeds: Sequence[int],
         num_samples: int | None = None,
-        num_inference_steps: int = 25,
+        num_inference_steps: int | None = None,
         guidance_scale: float = 2.0,
         guidance_rescale: float = 0.7,
         sampler: str = "dpm++",
@@ -180,7 +212,7 @@ class MimiiGenPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers is
             captions: one for each clip; a description is said in the words of the first template.
             seeds: one for each clip.
             num_samples: length of the clips at `sample_rate`; None for that of ``audio``, or else of the configuration.
-            num_inference_steps: steps of the sampler.
+            num_inference_steps: steps of the sampler; None for 25, or all timesteps where there are fewer.
             guidance_scale: weight of the caption: 1 for none, 0 to ignore the caption (it raises the level of what is
                 generated, hence `guidance_rescale`).
             guidance_rescale: how far the level that guidance adds is taken back, 0 to 1.
@@ -207,6 +239,8 @@ class MimiiGenPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers is
         _require(audio is not None or strength is None, "strength is given without audio, expected both or neither")
         _require(strength is None or 0 < strength <= 1, f"strength is {strength}, expected above 0 and up to 1")
         scheduler = make_sampler(sampler, self.scheduler)
+        if num_inference_steps is None:
+            num_inference_steps = min(_STEPS, scheduler.config.num_train_timesteps)
         set_steps(scheduler, num_inference_steps)
         batches = -(-len(texts) // batch_size)
         progress = progress or (lambda done, total: None)
@@ -254,13 +288,17 @@ class MimiiGenPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers is
                 np.shape(waveform) == (num_samples,),
                 f"audio[{index}] has the shape {np.shape(waveform)}, expected ({num_samples},), the clips' length",
             )
-        fewest, frames = smallest_frames(self.unet), self._codec.num_frames(num_samples)
+        least = self._least_samples()
+        found = "clip_seconds" if audio is None else "the clips to start from (strength)"
         _require(
-            frames >= fewest,
-            f"num_samples is {num_samples}, which is {frames} latent frames, expected at least "
-            f"{(fewest - 1) * self._codec.hop_length + 1}, the {fewest} frames that the U-Net needs",
+            num_samples >= least,
+            f"{found}: found {num_samples / self.sample_rate:.4g} s (num_samples is {num_samples}), expected at least "
+            f"{least / self.sample_rate:.4g} s ({least}), what the U-Net needs",
         )
         return num_samples
+
+    def _least_samples(self) -> int:
+        return (smallest_frames(self.unet) - 1) * self._codec.hop_length + 1
 
     def _predictor(self, texts: Sequence[str], scale: float, rescale: float) -> Callable[[Tensor, Tensor], Tensor]:
         """Return the U-Net as a function of latents and timestep, for these captions and with guidance."""
@@ -317,6 +355,7 @@ def load_pipeline(name: str, device: str | torch.device = "cpu", dtype: torch.dt
     """
     folder = local_folder(name, _SETTING) or _download(name)
     index = _read_index(folder)
+    schedule = _read_schedule(folder, index)
     pickles = [path for path in sorted(folder.rglob("*")) if path.suffix in PICKLES]
     if pickles:
         raise UserError(
@@ -324,7 +363,8 @@ def load_pipeline(name: str, device: str | torch.device = "cpu", dtype: torch.dt
             "expected safetensors files only"
         )
     check_safetensors(folder, _SETTING)
-    parts = {part: _load_part(folder, part, index) for part in (*_MODELS, "scheduler", "tokenizer")}
+    parts = {part: _load_part(folder, part, index) for part in (*_MODELS, "tokenizer")}
+    parts["scheduler"] = schedule.scheduler()
     try:
         with quiet():
             pipeline: MimiiGenPipeline = MimiiGenPipeline.from_pretrained(str(folder), **parts)
@@ -344,36 +384,71 @@ def _read_index(folder: Path) -> dict[str, Any]:
     path = folder / "model_index.json"
     if not path.is_file():
         raise UserError(f"{_SETTING}: {folder} holds no model_index.json, expected the folder of a trained generator")
-    try:
-        index = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{_SETTING}: {path}: the file cannot be read as JSON ({error})") from error
-    found = index.get("_class_name") if isinstance(index, dict) else None
+    index = _read_json(path)
+    found = index.get("_class_name")
     if found != MimiiGenPipeline.__name__:
         raise UserError(f"{_SETTING}: {path} is that of a '{found}', expected '{MimiiGenPipeline.__name__}'")
-    return dict(index)
+    try:
+        check_fields(index, _FIELDS)
+        LatentSpace.from_dict(index["latent_space"])
+    except UserError as error:
+        raise UserError(f"{_SETTING}: {path}: {error}") from error
+    return index
 
 
-def _load_part(folder: Path, part: str, index: dict[str, Any]) -> Any:
-    """Load a part by the class that the index names, if that is one of the two libraries'."""
+def _read_schedule(folder: Path, index: dict[str, Any]) -> NoiseSchedule:
+    """Read the noise schedule of the training; diffusers would put its defaults where the file lacks something."""
+    _class_of(folder, "scheduler", index)
+    path = folder / "scheduler" / "scheduler_config.json"
+    if not path.is_file():
+        raise UserError(f"{_SETTING}: {path} is missing, expected the noise schedule of the training")
+    config = _read_json(path)
+    try:
+        return NoiseSchedule.from_config(config)
+    except UserError as error:
+        raise UserError(f"{_SETTING}: {path}: {error}") from error
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{_SETTING}: {path}: the file cannot be read as JSON ({error})") from error
+    if not isinstance(found, dict):
+        raise UserError(f"{_SETTING}: {path}: expected a JSON object, found {type(found).__name__}")
+    return found
+
+
+def _check_scheduler(scheduler: Any) -> None:
+    """Refuse a scheduler that was not told all of its noise schedule."""
+    if not isinstance(scheduler, DDPMScheduler):
+        raise UserError(f"scheduler is a {type(scheduler).__name__}, expected the DDPMScheduler of the training")
+    defaults = scheduler.config.get("_use_default_values", ())
+    try:
+        NoiseSchedule.from_config({name: value for name, value in scheduler.config.items() if name not in defaults})
+    except UserError as error:
+        raise UserError(f"scheduler: {error}") from error
+
+
+def _class_of(folder: Path, part: str, index: dict[str, Any]) -> Any:
+    """The class that the index names for a part, if it is one of the two libraries' and can be that of the part."""
     entry = index.get(part)
     library, name = entry if isinstance(entry, list) and len(entry) == 2 else (None, None)
     kind = getattr(_LIBRARIES.get(str(library)), str(name), None)
-    if not isinstance(kind, type):
-        raise UserError(
-            f"{_SETTING}: {folder / 'model_index.json'}: {part} is {entry}, "
-            "expected a class of diffusers or transformers"
-        )
+    only = _EXACT.get(part)
+    if not hasattr(kind, "from_pretrained") or only not in (None, kind):
+        expected = "a class of diffusers or transformers" if only is None else only.__name__
+        raise UserError(f"{_SETTING}: {folder / 'model_index.json'}: {part} is {entry}, expected {expected}")
     if not (folder / part).is_dir():
         raise UserError(f"{_SETTING}: {folder} holds no folder '{part}', expected that of a {name}")
-    if part in _MODELS:
-        return load_pretrained(kind, str(folder / part), setting=_SETTING, optional=("pooler.",))
+    return kind
+
+
+def _load_part(folder: Path, part: str, index: dict[str, Any]) -> Any:
+    kind = _class_of(folder, part, index)
     if part == "tokenizer":
         return load_pretrained(AutoTokenizer, str(folder / part), setting=_SETTING)
-    try:
-        return kind.from_pretrained(str(folder / part))  # type: ignore[attr-defined]
-    except (OSError, ValueError) as error:
-        raise UserError(f"{_SETTING}: {folder / part}: {name} cannot be loaded ({error})") from error
+    return load_pretrained(kind, str(folder / part), setting=_SETTING, optional=("pooler.",))
 
 
 def _download(name: str) -> Path:

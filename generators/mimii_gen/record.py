@@ -15,11 +15,14 @@ from asdbench import UserError
 from asdbench.pretrained.files import local_folder
 
 from .conditioning.captions import Description
+from .model_card import data_hash
 
 if TYPE_CHECKING:
     import pandas as pd
 
-RECORD = "training_clips.csv"
+RECORD, SEAL, INDEX = "training_clips.csv", "training_clips.json", "model_index.json"
+"""The table; its number of clips and a hash of them, since a table that lost rows would hide what was learnt; what a
+folder with a model holds."""
 COLUMNS = (
     "clip_id",
     "machine",
@@ -40,6 +43,8 @@ def write_record(folder: Path, rows: Sequence[dict[str, Any]]) -> None:
 
     texts = [row | {"attributes": json.dumps(row["attributes"], sort_keys=True)} for row in rows]
     pd.DataFrame(texts, columns=list(COLUMNS)).to_csv(folder / RECORD, index=False)
+    seal = {"clips": len(rows), "hash": data_hash(row["content_hash"] for row in rows)}
+    (folder / SEAL).write_text(json.dumps(seal) + "\n", encoding="utf-8")
 
 
 def read_record(model: str | Path) -> pd.DataFrame | None:
@@ -48,8 +53,8 @@ def read_record(model: str | Path) -> pd.DataFrame | None:
     Raises:
         UserError: there is no such model, or the table is damaged.
     """
-    path = _record_path(model)
-    if path is None:
+    path, seal_path = _file(model, RECORD), _file(model, SEAL)
+    if path is None or seal_path is None:
         return None
     import pandas as pd
 
@@ -57,7 +62,11 @@ def read_record(model: str | Path) -> pd.DataFrame | None:
         frame = pd.read_csv(path, dtype=str, keep_default_na=False)
         attributes = pd.Series([_mapping(text) for text in frame["attributes"]], dtype=object)
         severity = pd.Series([float(text) if text else None for text in frame["severity"]], dtype=object)
-        return frame[list(COLUMNS)].assign(attributes=attributes, severity=severity)
+        frame = frame[list(COLUMNS)].assign(attributes=attributes, severity=severity)
+        seal = json.loads(seal_path.read_text(encoding="utf-8"))
+        if seal != {"clips": len(frame), "hash": data_hash(frame["content_hash"])}:
+            raise ValueError(f"its {len(frame)} clips are not those that {SEAL} speaks of")
+        return frame
     except (ValueError, KeyError, OSError) as error:
         raise UserError(f"{path}: the table of training clips is damaged ({error})") from error
 
@@ -82,10 +91,12 @@ def _mapping(text: str) -> dict[str, str]:
     return {str(name): str(item) for name, item in value.items()}
 
 
-def _record_path(model: str | Path) -> Path | None:
+def _file(model: str | Path, name: str) -> Path | None:
     folder = local_folder(str(model), "checkpoint")
     if folder is not None:
-        return folder / RECORD if (folder / RECORD).is_file() else None
+        if not (folder / INDEX).is_file():
+            raise UserError(f"checkpoint: {folder} holds no {INDEX}, expected the folder of a trained generator")
+        return folder / name if (folder / name).is_file() else None
     from asdbench.pretrained.hub import hub_file
 
-    return hub_file(str(model), RECORD)
+    return hub_file(str(model), name)

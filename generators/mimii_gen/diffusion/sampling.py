@@ -15,13 +15,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from diffusers import DDIMScheduler, DDPMScheduler
 from torch import Tensor
 
-from asdbench import UserError
-
+from .limits import check_inference_steps
 from .schedule import exact_prediction
 
 __all__ = ["SamplerError", "denoise", "draw_noise", "first_step", "guide", "sampler_error", "set_steps"]
+
+_NAMES = {DDPMScheduler: "ddpm", DDIMScheduler: "ddim"}
 
 Predict = Callable[[Tensor, Tensor], Tensor]
 
@@ -53,14 +55,9 @@ def set_steps(scheduler: Any, steps: int) -> None:
     """Set the number of denoising steps of a scheduler that `schedule.sampler` made.
 
     Raises:
-        UserError: If it is not between 1 and the schedule's timesteps; or, for ddpm and ddim, does not divide them:
-            these step by a whole number of timesteps, and would take the network to noise levels it is not told of.
+        UserError: See `check_inference_steps`.
     """
-    total = scheduler.config.num_train_timesteps
-    if not 1 <= steps <= total:
-        raise UserError(f"num_inference_steps is {steps}, expected 1 to {total}")
-    if not hasattr(scheduler, "set_begin_index") and total % steps:
-        raise UserError(f"num_inference_steps is {steps}, expected a divisor of {total} for the samplers ddpm and ddim")
+    check_inference_steps(steps, scheduler.config.num_train_timesteps, _NAMES.get(type(scheduler), "dpm++"))
     scheduler.set_timesteps(steps)
 
 

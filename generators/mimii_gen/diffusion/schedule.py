@@ -13,6 +13,7 @@ variation (`exact_prediction` is what this is measured with).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -22,12 +23,34 @@ from torch import Tensor
 
 from asdbench import UserError, did_you_mean
 
+from ..fields import Field, check_fields, is_count, is_number
+from .limits import MOST_TIMESTEPS, check_schedule
+
 __all__ = ["SAMPLERS", "NoiseSchedule", "exact_prediction", "loss_weights", "sampler", "target"]
 
 SAMPLERS = ("dpm++", "ddpm", "ddim")
 
-LARGEST_TERMINAL_SIGNAL = 0.1
-"""Largest sqrt(alpha_bar_T) of a schedule; a mean of 1 standard deviation comes out wrong by that much."""
+_SCHEDULES = ("linear", "scaled_linear", "squaredcos_cap_v2")
+_PREDICTIONS = ("epsilon", "v_prediction")
+
+
+def _is_beta(value: Any) -> bool:
+    return is_number(value) and 0 < value < 1
+
+
+_FIELDS: Mapping[str, Field] = {
+    "num_train_timesteps": (
+        lambda value: is_count(value) and 2 <= value <= MOST_TIMESTEPS,
+        f"a whole number, 2 to {MOST_TIMESTEPS}",
+    ),
+    "beta_schedule": (lambda value: value in _SCHEDULES, f"one of {', '.join(_SCHEDULES)}"),
+    "beta_start": (_is_beta, "a number between 0 and 1"),
+    "beta_end": (_is_beta, "a number between 0 and 1"),
+    "prediction_type": (lambda value: value in _PREDICTIONS, f"one of {', '.join(_PREDICTIONS)}"),
+    "rescale_betas_zero_snr": (lambda value: isinstance(value, bool), "true or false"),
+}
+"""What defines a schedule in the configuration of diffusers' schedulers, in the order of `NoiseSchedule`'s attributes:
+what each must satisfy, and that in words."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +70,8 @@ class NoiseSchedule:
 
     Raises:
         UserError: If zero_terminal_snr is asked for with epsilon: from pure noise the noise says nothing of the signal.
-            Or if so much signal is left at the last timestep that sampling, which starts from noise, cannot work.
+            Or if so much signal is left at the last timestep that sampling, which starts from noise, cannot work. Or if
+            beta_start is above beta_end, or the signal is gone long before the last timestep.
     """
 
     steps: int = 1000
@@ -58,16 +82,23 @@ class NoiseSchedule:
     zero_terminal_snr: bool = False
 
     def __post_init__(self) -> None:
-        if self.zero_terminal_snr and self.prediction_type != "v_prediction":
-            raise UserError(
-                f"zero_terminal_snr is set with prediction_type '{self.prediction_type}', expected 'v_prediction'"
-            )
-        left = float(self.scheduler().alphas_cumprod[-1]) ** 0.5
-        if left > LARGEST_TERMINAL_SIGNAL:
-            raise UserError(
-                f"the noise schedule of {self.steps} steps leaves {left:.2f} of the signal at its last step, expected "
-                f"at most {LARGEST_TERMINAL_SIGNAL}: raise steps or beta_end, or set zero_terminal_snr"
-            )
+        check_schedule(
+            self.steps, self.beta_schedule, self.beta_start, self.beta_end, self.prediction_type, self.zero_terminal_snr
+        )
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> NoiseSchedule:
+        """Return the schedule of a scheduler's configuration, in which nothing may be left to defaults.
+
+        What else is in it (clipping, spacing of the timesteps) does not count: `sampler` decides on it.
+
+        Raises:
+            UserError: If a field that defines the schedule is missing or no such value, or the schedule cannot be used.
+        """
+        check_fields(config, _FIELDS)
+        if config.get("trained_betas") is not None:
+            raise UserError("trained_betas is set, expected a noise schedule that beta_schedule defines")
+        return cls(*(config[name] for name in _FIELDS))
 
     def scheduler(self) -> DDPMScheduler:
         """Return the training scheduler; samplers are made from its configuration by `sampler`."""
@@ -90,15 +121,17 @@ def sampler(name: str, scheduler: Any) -> Any:
     Args:
         name: dpm++ (DPM-Solver++ 2M, deterministic, steps even in log-SNR, the default), ddpm (ancestral, the paper's;
             good at 1000 steps) or ddim (deterministic, for comparison).
-        scheduler: the training scheduler, or any scheduler with its configuration.
+        scheduler: the training scheduler, or any scheduler with its configuration; the schedule is taken from it, and
+            nothing else, such as clipping.
 
     Raises:
         UserError: If there is no sampler of that name.
     """
+    config = {field: scheduler.config[field] for field in _FIELDS}
     common = {"timestep_spacing": "trailing"}
     if name == "dpm++":
         return DPMSolverMultistepScheduler.from_config(
-            scheduler.config,
+            config,
             **common,
             algorithm_type="dpmsolver++",
             solver_order=2,
@@ -109,7 +142,7 @@ def sampler(name: str, scheduler: Any) -> Any:
     kinds = {"ddpm": DDPMScheduler, "ddim": DDIMScheduler}
     if name not in kinds:
         raise UserError(f"there is no sampler '{name}'{did_you_mean(name, SAMPLERS)}")
-    return kinds[name].from_config(scheduler.config, **common, clip_sample=False, thresholding=False)
+    return kinds[name].from_config(config, **common, clip_sample=False, thresholding=False)
 
 
 def target(scheduler: DDPMScheduler, clean: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:

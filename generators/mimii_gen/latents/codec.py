@@ -93,7 +93,7 @@ class Codec:
         called = f"codec '{name}'" if name else "codec"
         if bandwidth is not None and float(bandwidth) not in known:
             raise UserError(
-                f"{called}: there is no bandwidth of {bandwidth:g} kbps, "
+                f"bandwidth is {bandwidth:g} kbps, which {called} does not have, "
                 f"expected one of {', '.join(f'{value:g}' for value in known)}"
             )
         if not (math.isfinite(gain) and gain > 0):
@@ -112,7 +112,8 @@ class Codec:
         books = network.quantizer.layers
         if len(books) < self.num_codebooks:
             raise UserError(
-                f"{called}: {self.bandwidth:g} kbps take {self.num_codebooks} codebooks, the model has {len(books)}"
+                f"bandwidth: {self.bandwidth:g} kbps take {self.num_codebooks} codebooks, the model has {len(books)} "
+                f"({called})"
             )
         self.model: EncodecModel = network.float().eval().requires_grad_(False)
         if not all(bool(book.codebook.embed.any()) for book in books[: self.num_codebooks]):

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from asdbench import UserError, did_you_mean
 
+from ..fields import Field, check_fields, is_count, is_number
 from .codec import Codec
 
 Normalization = Literal["channel", "dimension", "none"]
@@ -25,6 +26,20 @@ Normalization = Literal["channel", "dimension", "none"]
 STD_FLOOR = 1e-4
 """Least standard deviation that is divided by, as a share of the largest: a value that hardly ever varies in training
 is not blown up to the size of the others."""
+
+
+def _are_numbers(values: Any) -> bool:
+    return isinstance(values, list | tuple) and all(is_number(value) for value in values)
+
+
+_FIELDS: Mapping[str, Field] = {
+    "dim": (is_count, "a whole number above 0"),
+    "channels": (is_count, "a whole number above 0"),
+    "normalization": (lambda value: isinstance(value, str), "a word"),
+    "mean": (_are_numbers, "a list of finite numbers"),
+    "std": (_are_numbers, "a list of finite numbers"),
+    "codec": (lambda value: isinstance(value, str), "a text"),
+}
 
 
 @dataclass(frozen=True)
@@ -53,13 +68,13 @@ class LatentSpace:
         check_layout(self.dim, self.channels, self.normalization)
         if not len(self.mean) == len(self.std) == self.dim:
             raise UserError(
-                f"the latent space has {len(self.mean)} means and {len(self.std)} standard deviations, "
+                f"latent_space has {len(self.mean)} means and {len(self.std)} standard deviations, "
                 f"expected {self.dim} of each"
             )
         if not all(math.isfinite(value) for value in self.mean):
-            raise UserError("the latent space has a mean that is not a finite number")
+            raise UserError("latent_space has a mean that is not a finite number")
         if not all(math.isfinite(value) and value > 0 for value in self.std):
-            raise UserError("the latent space has a standard deviation that is not a finite number above 0")
+            raise UserError("latent_space has a standard deviation that is not a finite number above 0")
 
     @property
     def height(self) -> int:
@@ -103,17 +118,18 @@ class LatentSpace:
         """Read what `to_dict` wrote.
 
         Raises:
-            UserError: the data are not a latent space.
+            UserError: the data are not a latent space; the message names the field.
         """
         fields = cls.__dataclass_fields__
         if set(data) != set(fields):
-            raise UserError(f"the latent space has the fields {sorted(data)}, expected {sorted(fields)}")
+            raise UserError(f"latent_space has the fields {sorted(data)}, expected {sorted(fields)}")
         try:
-            mean, std = (tuple(float(value) for value in data[name]) for name in ("mean", "std"))
-            dim, channels = int(data["dim"]), int(data["channels"])
-        except (TypeError, ValueError) as error:
-            raise UserError(f"the latent space holds something that is no number ({error})") from error
-        return cls(dim, channels, data["normalization"], mean, std, str(data["codec"]))
+            check_fields(data, _FIELDS)
+            check_layout(data["dim"], data["channels"], data["normalization"])
+        except UserError as error:
+            raise UserError(f"latent_space: {error}") from error
+        mean, std = (tuple(float(value) for value in data[name]) for name in ("mean", "std"))
+        return cls(data["dim"], data["channels"], data["normalization"], mean, std, data["codec"])
 
     def _tensors(self, device: torch.device) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation, shape (dim, 1)."""
@@ -213,6 +229,8 @@ def check_layout(dim: int, channels: int, normalization: str) -> None:
         UserError: ``dim`` is no multiple of ``channels``, or there is no such normalisation.
     """
     if channels < 1 or dim % channels:
-        raise UserError(f"{channels} latent channels were asked for, expected a number that divides the {dim} values")
+        raise UserError(
+            f"channels is {channels}, expected a number that divides the {dim} values of the codec's latent frames"
+        )
     if normalization not in get_args(Normalization):
         raise UserError(f"normalization is '{normalization}'{did_you_mean(normalization, get_args(Normalization))}")

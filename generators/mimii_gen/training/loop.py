@@ -456,7 +456,7 @@ class _Training:
         kept = "no checkpoint had been saved before"
         if self.saved is not None:
             kept = f"the last good checkpoint is kept in {self.saved}"
-        return UserError(f"{what} is not finite at step {step}; {kept}; try a lower learning_rate in another folder")
+        return UserError(f"{what} is not finite at step {step}; {kept}; try a lower learning_rate")
 
 
 def _identity(

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from asdbench import UserError
 
+from ..disk import os_errors
 from .denoiser import tensors_of
 
 __all__ = [
@@ -78,6 +79,9 @@ def save_checkpoint(
 
     Returns:
         The checkpoint's folder.
+
+    Raises:
+        OSError: If the disk refuses it, such as with ENOSPC where it is full; the checkpoints of before are kept.
     """
     parent.mkdir(parents=True, exist_ok=True)
     for left in parent.glob(f"{_UNFINISHED}*"):  # of a training that was killed
@@ -88,7 +92,8 @@ def save_checkpoint(
         files = {}
         for group, tensors in groups.items():
             path = writing / f"{group}.safetensors"
-            save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, path)
+            with os_errors(path):
+                save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, path)
             files[path.name] = _fingerprint(path)
             _to_disk(path)
         state = {"step": step, "identity": identity, "record": record, "files": files}

@@ -129,6 +129,26 @@ def test_the_record_says_what_was_learnt_from(model, clips):
     assert (record.loc[record["condition"] == "anomaly", "fault"] != "").any()
 
 
+def test_a_record_that_lost_rows_or_is_gone_is_noticed(model, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(model / "out", copy)
+    generator = MimiiGen(checkpoint=str(copy))
+    lines = (copy / "training_clips.csv").read_text().splitlines(keepends=True)
+    for kept in (1, len(lines) - 1):
+        (copy / "training_clips.csv").write_text("".join(lines[:kept]))
+        with pytest.raises(UserError, match=r"training_clips.csv: the table of training clips is damaged"):
+            generator.learnt_from(None)
+    (copy / "training_clips.json").unlink()
+    assert generator.learnt_from(None) is None
+    with pytest.raises(UserError, match=r"unet holds no model_index.json"):
+        MimiiGen(checkpoint=str(copy / "unet")).learnt_from(None)
+
+
+def test_captions_from_nowhere_are_named(tiny_codec, tiny_t5):
+    with pytest.raises(UserError, match=r"captions: tempalte: .* expected template or t5, or a CSV file"):
+        MimiiGen(**settings(tiny_codec, tiny_t5, captions="tempalte")).inputs()
+
+
 def test_the_level_of_generated_latents_is_that_of_the_training(model):
     card = (model / "out" / "README.md").read_text()
     ratio = float(re.search(r"level of generated latents \(1 is right\)[^0-9]*([0-9.]+)", card)[1])
@@ -199,7 +219,7 @@ def test_audio_to_audio_starts_from_a_normal_clip_of_the_machine(model, clips):
 
 def test_clip_length_is_free(model, clips):
     assert made(model, clips, rows(1), inference_steps=1, clip_seconds=2.5)[0].waveform.shape == (40000,)
-    with pytest.raises(UserError, match="num_samples is 160"):
+    with pytest.raises(UserError, match="clip_seconds: found 0.01 s"):
         made(model, clips, rows(1), inference_steps=1, clip_seconds=0.01)
 
 

@@ -92,7 +92,7 @@ def test_facts_are_there() -> None:
     assert "MIT" in codec[3] and "weights" in codec[3]
     assert "3 clips" in body
     assert f"`{data_hash(CARD.content_hashes)}`" in body
-    assert "**same-machine** (anomalies of the machine types that the model is evaluated on" in body
+    assert "**same-machine** (anomalies of the machine types that the model makes" in body
     for word in ("copies", "Attributes", "Levels", "epsilon"):
         assert word in body
 
@@ -149,7 +149,7 @@ def test_use_of_it() -> None:
     code = body.split("```python\n")[1].split("```")[0]
     compile(code, "card", "exec")
     assert 'pipeline(["A recording of a normal bearing."], seeds=[0])' in code
-    assert "asdbench generate mimii_gen OUT --set checkpoint=DIR --machine bearing" in body
+    assert "asdbench generate mimii_gen OUT --set checkpoint=DIR --machines bearing" in body
     odd = model_card_text(replace(CARD, clips={'a"b': {"anomaly": 1}}))
     compile(odd.split("```python\n")[1].split("```")[0], "card", "exec")
 

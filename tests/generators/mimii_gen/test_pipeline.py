@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 import subprocess
@@ -10,8 +11,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
-from diffusers import DiffusionPipeline
+from diffusers import DDIMScheduler, DDPMScheduler, DiffusionPipeline
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from transformers import EncodecModel
 
@@ -252,13 +255,17 @@ def test_length_of_the_clips_is_that_of_the_audio(pipeline: MimiiGenPipeline) ->
         ({"guidance_scale": -0.5}, r"guidance_scale is -0\.5"),
         ({"guidance_scale": float("nan")}, "guidance_scale is nan"),
         ({"guidance_rescale": 1.5}, r"guidance_rescale is 1\.5"),
-        ({"num_inference_steps": 0}, "num_inference_steps is 0, expected 1 to 1000"),
-        ({"num_inference_steps": 1001}, "num_inference_steps is 1001"),
-        ({"num_inference_steps": 30, "sampler": "ddpm"}, "num_inference_steps is 30, expected a divisor of 1000"),
+        ({"num_inference_steps": 0}, r"inference_steps is 0, expected 1 to 1000 \(timesteps\)"),
+        ({"num_inference_steps": 1001}, "inference_steps is 1001"),
+        ({"num_inference_steps": 30, "sampler": "ddpm"}, "inference_steps is 30, expected a divisor of 1000"),
         ({"sampler": "dpm"}, "no sampler 'dpm'"),
         ({"batch_size": 0}, "batch_size is 0"),
-        ({"num_samples": 640}, r"num_samples is 640, which is 2 latent frames, expected at least 641"),
+        (
+            {"num_samples": 640},
+            r"clip_seconds: found 0\.04 s \(num_samples is 640\), .* least 0\.04006 s",
+        ),
         ({"num_samples": -1}, "num_samples is -1"),
+        ({"audio": [chirp(640)], "strength": 0.5}, r"clips to start from \(strength\): found 0\.04 s"),
         ({"audio": [chirp()]}, "audio is given without strength"),
         ({"strength": 0.5}, "strength is given without audio"),
         ({"audio": [chirp()], "strength": 0.0}, r"strength is 0\.0, expected above 0"),
@@ -276,8 +283,8 @@ def test_arguments_out_of_range_are_named(pipeline: MimiiGenPipeline, settings: 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda parts: {"latent_space": None}, "no latent_space"),
-        (lambda parts: {"null_embedding": None}, "no null_embedding"),
+        (lambda parts: {"latent_space": None}, "latent_space is None"),
+        (lambda parts: {"null_embedding": None}, "null_embedding is None"),
         (lambda parts: {"gain": 2.0}, "trained with another codec"),
         (lambda parts: {"bandwidth": 2.4}, "trained with another codec"),
         (lambda parts: {"unet": build_backbone("smoke", 8, 32)}, "takes 8 channels, the latents .* 16 of height 8"),
@@ -285,6 +292,9 @@ def test_arguments_out_of_range_are_named(pipeline: MimiiGenPipeline, settings: 
         (lambda parts: {"null_embedding": [[0.0] * 16]}, r"null_embedding has the shape \(1, 16\)"),
         (lambda parts: {"null_embedding": []}, "null_embedding has the shape"),
         (lambda parts: {"pooling": "max"}, "pooling is 'max'"),
+        (lambda parts: {"num_samples": 640}, "num_samples is 640, expected at least 641"),
+        (lambda parts: {"scheduler": DDPMScheduler()}, "scheduler: there is no num_train_timesteps"),
+        (lambda parts: {"scheduler": DDIMScheduler.from_config(parts["scheduler"].config)}, "is a DDIMScheduler"),
     ],
 )
 def test_parts_that_do_not_fit_are_refused(
@@ -406,12 +416,11 @@ def test_index_that_does_not_fit_is_refused_with_the_folder(damaged: Path, parts
     good = json.loads((damaged / "model_index.json").read_text())
     for changes, message in (
         ({"gain": 2.0}, "trained with another codec"),
-        ({"latent_space": {}}, "latent space has the fields"),
-        ({"latent_space": None}, "no latent_space"),
+        ({"latent_space": {}}, "latent_space has the fields"),
         ({"null_embedding": [["x"]]}, "null_embedding"),
         ({"unet": ["os", "system"]}, "unet is .*, expected a class of diffusers or transformers"),
         ({"codec": None}, "codec is None"),
-        ({"bandwidth": 5.0}, "no bandwidth of 5"),
+        ({"bandwidth": 5.0}, "bandwidth is 5 kbps, which codec does not have, expected one of"),
     ):
         edit_index(damaged, **{**good, **changes})
         with pytest.raises(UserError, match=message) as raised:
@@ -421,6 +430,129 @@ def test_index_that_does_not_fit_is_refused_with_the_folder(damaged: Path, parts
     shutil.rmtree(damaged / "scheduler")
     with pytest.raises(UserError, match="holds no folder 'scheduler'"):
         load_pipeline(str(damaged))
+
+
+@pytest.mark.parametrize(
+    ("field", "values"),
+    [
+        ("latent_space", [None, 3, "x", []]),
+        ("null_embedding", [None, 3, "x", {}, [1.0], [[1.0], [1.0, 2.0]], [[float("nan")]], [["x"]], [[10**400]]]),
+        ("bandwidth", ["9.6", 0, -1, [], True]),
+        ("gain", ["1", None, 0, -1, [], True, float("inf")]),
+        ("max_tokens", ["a", -3, 0, 64.5, None, True, 10**9]),
+        ("pooling", ["max", None, 3, []]),
+        ("num_samples", ["abc", -3, 0, 8000.5, None, True]),
+    ],
+)
+def test_damaged_value_of_the_index_is_named_with_the_file(
+    damaged: Path, parts: dict[str, Any], field: str, values: list[Any]
+) -> None:
+    good = json.loads((damaged / "model_index.json").read_text())
+    for value in values:
+        edit_index(damaged, **{**good, field: value})
+        with pytest.raises(UserError, match=rf"^checkpoint: \S+/model_index\.json: {field} is ") as raised:
+            load_pipeline(str(damaged))
+        assert "\n" not in str(raised.value)
+        with pytest.raises(UserError, match=f"^{field} is "):
+            MimiiGenPipeline(**{**parts, field: value})
+    del good[field]
+    (damaged / "model_index.json").write_text(json.dumps(good))
+    with pytest.raises(UserError, match=rf"model_index\.json: there is no {field}, expected"):
+        load_pipeline(str(damaged))
+
+
+def edit_schedule(folder: Path, **changes: Any) -> None:
+    path = folder / "scheduler" / "scheduler_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def test_damaged_noise_schedule_is_refused_with_the_file(damaged: Path) -> None:
+    path = damaged / "scheduler" / "scheduler_config.json"
+    good = path.read_text()
+    for changes, message in (
+        ({"num_train_timesteps": "x"}, "num_train_timesteps is 'x', expected a whole number"),
+        ({"num_train_timesteps": 10**9}, "num_train_timesteps is 1000000000"),
+        ({"beta_schedule": "laplace"}, "beta_schedule is 'laplace'"),
+        ({"beta_start": "x"}, "beta_start is 'x'"),
+        ({"beta_end": 2}, "beta_end is 2, expected a number between 0 and 1"),
+        ({"beta_start": 0.5}, r"beta_start is 0\.5, expected at most beta_end"),
+        ({"prediction_type": "sample"}, "prediction_type is 'sample'"),
+        ({"rescale_betas_zero_snr": "no"}, "rescale_betas_zero_snr is 'no', expected true or false"),
+        ({"trained_betas": [0.1]}, "trained_betas is set"),
+    ):
+        edit_schedule(damaged, **changes)
+        with pytest.raises(UserError, match=rf"^checkpoint: \S+/scheduler_config\.json: {message}"):
+            load_pipeline(str(damaged))
+        path.write_text(good)
+    for text, message in (("{}", "there is no num_train_timesteps"), ("[]", "expected a JSON object"), ("{", "JSON")):
+        path.write_text(text)
+        with pytest.raises(UserError, match=rf"scheduler_config\.json: .*{message}"):
+            load_pipeline(str(damaged))
+    path.write_text("{}")
+    with pytest.raises(UserError, match="scheduler: there is no num_train_timesteps"):
+        MimiiGenPipeline.from_pretrained(str(damaged))
+    path.unlink()
+    with pytest.raises(UserError, match=r"scheduler_config\.json is missing"):
+        load_pipeline(str(damaged))
+
+
+def test_other_classes_of_scheduler_and_codec_are_refused(damaged: Path) -> None:
+    good = json.loads((damaged / "model_index.json").read_text())
+    for changes, message in (
+        ({"scheduler": ["diffusers", "DDIMScheduler"]}, "scheduler is .*DDIMScheduler.*, expected DDPMScheduler"),
+        ({"codec": ["transformers", "T5EncoderModel"]}, "codec is .*, expected EncodecModel"),
+        ({"unet": ["diffusers", "__class__"]}, "unet is .*, expected a class of diffusers or transformers"),
+    ):
+        edit_index(damaged, **{**good, **changes})
+        with pytest.raises(UserError, match=rf"model_index\.json: {message}"):
+            load_pipeline(str(damaged))
+
+
+@pytest.mark.parametrize("sampler", ["dpm++", "ddpm", "ddim"])
+def test_clipping_in_the_file_changes_nothing(damaged: Path, sampler: str) -> None:
+    plain = generate(load_pipeline(str(damaged)), sampler=sampler)[0]
+    edit_schedule(damaged, clip_sample=True, clip_sample_range=0.01, thresholding=True, use_karras_sigmas=True)
+    for load in (load_pipeline, MimiiGenPipeline.from_pretrained):
+        assert np.array_equal(generate(load(str(damaged)), sampler=sampler)[0], plain)
+
+
+def test_default_steps_are_no_more_than_the_timesteps(parts: dict[str, Any]) -> None:
+    schedule = NoiseSchedule(steps=10, prediction_type="v_prediction", zero_terminal_snr=True)
+    pipeline = MimiiGenPipeline(**{**parts, "scheduler": schedule.scheduler()})
+    seen: list[tuple[int, int]] = []
+    pipeline(CAPTIONS[:1], seeds=[0], batch_size=1, progress=lambda done, total: seen.append((done, total)))
+    assert seen == [(step, 10) for step in range(1, 11)]
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)"), errno.ENOSPC),
+        (SafetensorError("Error while serializing: I/O error: Permission denied (os error 13)"), errno.EACCES),
+        (Exception("No space left on device (os error 28)"), errno.ENOSPC),  # as tokenizers has it
+    ],
+)
+def test_full_disk_is_an_error_of_the_system(
+    pipeline: MimiiGenPipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, code: int
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(safetensors.torch, "save_file", fail)
+    with pytest.raises(OSError, match=str(tmp_path)) as raised:
+        pipeline.save_pretrained(tmp_path)
+    assert raised.value.errno == code
+
+
+def test_other_errors_of_saving_stay_what_they_are(
+    pipeline: MimiiGenPipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise SafetensorError("invalid header")
+
+    monkeypatch.setattr(safetensors.torch, "save_file", fail)
+    with pytest.raises(SafetensorError, match="invalid header"):
+        pipeline.save_pretrained(tmp_path)
 
 
 def test_another_codec_in_the_folder_is_refused(damaged: Path) -> None:

@@ -100,9 +100,40 @@ def test_unknown_sampler_and_impossible_schedules_are_refused() -> None:
         sampler("dpm+", EPSILON.scheduler())
     with pytest.raises(UserError, match=r"zero_terminal_snr .* 'epsilon'"):
         NoiseSchedule(zero_terminal_snr=True)
-    with pytest.raises(UserError, match=r"100 steps leaves 0\.60 of the signal"):
+    with pytest.raises(UserError, match=r"100 timesteps leaves 0\.60 of the signal .* raise timesteps or beta_end"):
         NoiseSchedule(steps=100)
+    with pytest.raises(UserError, match=r"beta_start is 0\.5, expected at most beta_end, which is 0\.02"):
+        NoiseSchedule(beta_start=0.5)
     NoiseSchedule(beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012)
+
+
+@pytest.mark.parametrize("schedule", [EPSILON, V, V_ZERO, COSINE], ids=["epsilon", "v", "v_zero_snr", "cosine"])
+def test_a_schedule_comes_back_from_the_configuration_and_needs_all_of_it(schedule: NoiseSchedule) -> None:
+    config = dict(schedule.scheduler().config)
+    assert NoiseSchedule.from_config(config) == schedule
+    assert NoiseSchedule.from_config(config | {"clip_sample": True, "variance_type": "learned"}) == schedule
+    for field in (
+        "num_train_timesteps",
+        "beta_schedule",
+        "beta_start",
+        "beta_end",
+        "prediction_type",
+        "rescale_betas_zero_snr",
+    ):
+        with pytest.raises(UserError, match=f"there is no {field}"):
+            NoiseSchedule.from_config({name: value for name, value in config.items() if name != field})
+        for wrong in ("x", None, [1], -3, 10**400, float("nan")):
+            with pytest.raises(UserError, match=f"^{field} is "):
+                NoiseSchedule.from_config(config | {field: wrong})
+    with pytest.raises(UserError, match="trained_betas is set"):
+        NoiseSchedule.from_config(config | {"trained_betas": [0.1] * 1000})
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_samplers_take_the_schedule_and_nothing_else(name: str) -> None:
+    odd = {"clip_sample": True, "thresholding": True, "use_karras_sigmas": True, "variance_type": "learned"}
+    other = DDPMScheduler.from_config({**V.scheduler().config, **odd})
+    assert dict(sampler(name, other).config) == dict(sampler(name, V.scheduler()).config)
 
 
 def test_terminal_signal_of_the_default_schedule() -> None:
@@ -194,14 +225,14 @@ def test_steps_that_do_not_divide_the_timesteps_are_refused_where_they_go_wrong(
     for steps in (1, 40, 1000):
         set_steps(made, steps)
     for steps in (30, 600):
-        with pytest.raises(UserError, match=f"num_inference_steps is {steps}, expected a divisor of 1000"):
+        with pytest.raises(UserError, match=rf"inference_steps is {steps}, expected a divisor of 1000 \(timesteps\)"):
             set_steps(made, steps)
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_number_of_steps_is_checked(name: str) -> None:
     for steps in (0, -1, 1001):
-        with pytest.raises(UserError, match=f"num_inference_steps is {steps}, expected 1 to 1000"):
+        with pytest.raises(UserError, match=rf"inference_steps is {steps}, expected 1 to 1000 \(timesteps\)"):
             set_steps(sampler(name, EPSILON.scheduler()), steps)
 
 

@@ -135,10 +135,23 @@ def test_json_keeps_every_digit() -> None:
     space = _statistics(_clips(128), 128).space(16, "dimension", "id")
     again = LatentSpace.from_dict(json.loads(json.dumps(space.to_dict())))
     assert again == space
-    with pytest.raises(UserError, match="the latent space has the fields"):
+    with pytest.raises(UserError, match="latent_space has the fields"):
         LatentSpace.from_dict({"dim": 128})
-    with pytest.raises(UserError, match="no number"):
-        LatentSpace.from_dict(space.to_dict() | {"mean": ["a"]})
+    for name, value in (
+        ("mean", ["a"]),
+        ("std", ["1.5"]),
+        ("mean", None),
+        ("mean", [10**400] * 128),
+        ("dim", "128"),
+        ("dim", True),
+        ("channels", 16.5),
+        ("channels", 12),
+        ("normalization", ["none"]),
+        ("normalization", "max"),
+        ("codec", None),
+    ):
+        with pytest.raises(UserError, match=f"latent_space: {name} is"):
+            LatentSpace.from_dict(space.to_dict() | {name: value})
     with pytest.raises(UserError, match="127 means"):
         LatentSpace.from_dict(space.to_dict() | {"mean": [0.0] * 127})
     with pytest.raises(UserError, match="standard deviation that is not"):
@@ -147,7 +160,7 @@ def test_json_keeps_every_digit() -> None:
 
 def test_settings_that_do_not_fit_are_refused() -> None:
     statistics = _statistics(_clips(128), 128)
-    with pytest.raises(UserError, match="12 latent channels were asked for, expected a number that divides the 128"):
+    with pytest.raises(UserError, match="channels is 12, expected a number that divides the 128"):
         statistics.space(12, "channel", "id")
     with pytest.raises(UserError, match="did you mean 'channel'"):
         statistics.space(16, "channels", "id")  # type: ignore[arg-type]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -7,10 +8,12 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
 from asdbench import UserError
+from asdbench.generators.mimii_gen.training import state as module
 from asdbench.generators.mimii_gen.training.denoiser import tensors_of
 from asdbench.generators.mimii_gen.training.state import (
     load_module,
@@ -182,3 +185,21 @@ def test_a_record_that_is_not_a_number_is_never_written(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
         save(tmp_path, 1, loss=float("nan"))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_is_an_error_of_the_system_and_costs_no_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(tmp_path, 1)
+
+    def fail(tensors: Any, path: Path) -> None:
+        path.write_bytes(b"half")
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr(module, "save_file", fail)
+    with pytest.raises(OSError, match="No space left") as raised:
+        save(tmp_path, 2)
+    assert raised.value.errno == errno.ENOSPC
+    assert [path.name for path in tmp_path.iterdir()] == ["step-00000001"]
+    checkpoint = newest_checkpoint(tmp_path, IDENTITY, ignore)
+    assert checkpoint is not None and checkpoint.step == 1

@@ -1,0 +1,36 @@
+"""Errors of the disk as what they are: libraries written in Rust tell them in words only."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+__all__ = ["os_errors"]
+
+_CODE = re.compile(r"\(os error (\d+)\)")
+
+
+@contextmanager
+def os_errors(path: str | Path) -> Iterator[None]:
+    """Turn the errors of safetensors and tokenizers that stand for one of the system into that `OSError`.
+
+    Args:
+        path: what is being written.
+
+    Raises:
+        OSError: With the number that the message gives, such as ENOSPC for a full disk.
+    """
+    try:
+        yield
+    except OSError:
+        raise
+    except Exception as error:  # tokenizers has no class of its own for its errors
+        found = _CODE.search(str(error))
+        if found is None:
+            raise
+        code = int(found[1])
+        # The last argument counts on Windows only, where the number is not an errno.
+        raise OSError(code, os.strerror(code), str(path), code) from error
