@@ -219,7 +219,7 @@ def test_audio_to_audio_starts_from_a_normal_clip_of_the_machine(model, clips):
 
 def test_clip_length_is_free(model, clips):
     assert made(model, clips, rows(1), inference_steps=1, clip_seconds=2.5)[0].waveform.shape == (40000,)
-    with pytest.raises(UserError, match="clip_seconds: found 0.01 s"):
+    with pytest.raises(UserError, match=r"clip_seconds: found 0\.01 s"):
         made(model, clips, rows(1), inference_steps=1, clip_seconds=0.01)
 
 
