@@ -1,0 +1,26 @@
+"""`asdbench metrics`, as a user meets it."""
+
+from __future__ import annotations
+
+from asdbench import audio
+
+
+def test_two_folders_are_compared(data_root, asdbench_command):
+    done = asdbench_command("metrics", data_root / "fan", data_root / "pump")
+    assert done.returncode == 0, done.stderr
+    assert "FAD" in done.stdout
+    assert "logmel_stats" in done.stdout
+    assert "40 of 40 clips" in done.stderr
+
+
+def test_mistakes_are_told_in_one_sentence(data_root, refusal, tmp_path):
+    fan = data_root / "fan"
+    (tmp_path / "empty").mkdir()
+    assert "holds no audio file" in refusal("metrics", fan, tmp_path / "empty")
+    assert "there is no such folder" in refusal("metrics", fan, tmp_path / "none")
+    assert "did you mean 'logmel_stats'" in refusal("metrics", fan, fan, "--embedding", "logmel_stat")
+    for folder in ("mixed",):
+        (tmp_path / folder).mkdir()
+        for rate in (16000, 24000):
+            audio.write(tmp_path / folder / f"{rate}.wav", [0.1, -0.1] * rate, rate)
+    assert "sample rate" in refusal("metrics", fan, tmp_path / "mixed")
