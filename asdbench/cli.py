@@ -233,6 +233,33 @@ def plan(
     click.echo(f"{len(units.units)} units: {len(done)} stored, {len(to_run)} to run; store: {artefacts.root}")
 
 
+@main.command()
+@click.option("--auc", type=click.FloatRange(0, 1, min_open=True, max_open=True), required=True, help="On real clips.")
+@click.option("--gap", type=float, help="Gap that is to be found, as a fraction: 0.05 is 5 points.")
+@click.option("--clips", type=click.IntRange(2), help="Clips of each kind, to ask which gap they show.")
+@click.option("--power", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.8, show_default=True)
+@click.option("--alpha", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.05, show_default=True)
+def power(auc: float, gap: float | None, clips: int | None, power: float, alpha: float) -> None:
+    """Say how many clips a study needs to show a gap, or which gap a number of clips shows."""
+    from asdbench.compare.power import clips_needed, detectable_gap
+
+    if (gap is None) == (clips is None):
+        raise UserError("give either --gap (to ask for clips) or --clips (to ask for the gap)")
+    how = f"with a probability of {power:.0%} at level {alpha:g}, at AUC {auc:g} on real clips"
+    try:
+        if gap is not None:
+            needed = clips_needed(auc, gap, power, alpha)
+            click.echo(
+                f"{needed} clips each (normal, real anomalous, generated) show a gap of {100 * abs(gap):g} points {how}"
+            )
+        else:
+            found = detectable_gap(auc, clips or 0, power, alpha)
+            shown = "no gap at all" if found != found else f"a gap of {100 * found:.1f} points or more"
+            click.echo(f"{clips} clips each (normal, real anomalous, generated) show {shown} {how}")
+    except ValueError as error:
+        raise UserError(f"--gap {gap}: {error}") from error
+
+
 @main.command("metrics")
 @click.argument("reference", type=_FOLDER)
 @click.argument("generated", type=_FOLDER)

@@ -99,16 +99,21 @@ def make_plan(loaded: LoadedSpec, store: Store, progress: Progress) -> Plan:
     """
     plan = Plan(machines=choose_machines(loaded))
     identities = plan_clips(plan, loaded, store, progress)
-    inputs = {name: _inputs(loaded, name, generator) for name, generator in loaded.generators.items()}
+    makers: dict[str, Generator] = {}
+    if any(entry.anomaly == "generated" for entry in loaded.spec.test_sets.values()):
+        makers = loaded.generators | loaded.variants
+    inputs = {name: _inputs(loaded, name, generator) for name, generator in makers.items()}
     for machine, identity in identities.items():
         for seed in loaded.spec.seeds:
             generated = {}
-            if any(entry.anomaly == "generated" for entry in loaded.spec.test_sets.values()):
-                for name, generator in loaded.generators.items():
-                    model = None
-                    if generator.needs_training():
-                        model = _plan_training(plan, loaded, identities, name, inputs[name], seed, machine)
-                    generated[name] = _plan_generation(plan, loaded, machine, identity, seed, name, inputs[name], model)
+            for name, generator in makers.items():
+                model = None
+                if generator.needs_training():
+                    trained = name.partition(".")[0]  # a variant has the training of its generator
+                    model = _plan_training(plan, loaded, identities, trained, inputs[trained], seed, machine)
+                generated[name] = _plan_generation(
+                    plan, loaded, machine, identity, seed, name, generator, inputs[name], model
+                )
             for name, detector in loaded.detectors.items():
                 _plan_detector(plan, loaded, machine, identity, seed, name, detector, generated)
     return plan
@@ -144,13 +149,17 @@ def _plan_generation(
     identity: Identity,
     seed: int,
     name: str,
+    generator: Generator,
     inputs: dict[str, str],
     model: str | None,
 ) -> str:
     """Add the making of clips of a machine by a generator; return its key."""
-    generator, clips = loaded.generators[name], plan.clips[machine]
+    clips = plan.clips[machine]
     task = _task(generator) | {"seed": derive_seed(seed, "generate", machine)}
     task |= {"count": loaded.spec.generated_clips, "model": model, "exposure": loaded.spec.exposure}
+    # Normal clips of a generator tell whether a detector hears the generator rather than the fault.
+    task["normals"] = name in loaded.controlled or name in loaded.variants
+    task["whole_pool"] = generator.is_control or name in loaded.variants  # controls are not limited by the exposure
     sources = {"pool": identity.pool, "test": identity.test, "inputs": inputs}
     if generator.learns:  # what it must not have learnt from
         sources["fit"] = identity.fit

@@ -13,7 +13,7 @@ import hashlib
 import importlib.util
 import inspect
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
@@ -282,11 +282,14 @@ class Generator(Plugin):
         learns: True when the generator has to be trained, by `train` or before (a checkpoint).
         is_control: True when it gives out real clips as a bound for others; the exposure of a benchmark does not
             limit what it is given.
+        controls: variants of the generator that a benchmark runs beside it, by name: the settings that they change.
+            "codec" gives real clips as the generator's codec reproduces them.
     """
 
     independent_rows: ClassVar[bool] = True
     learns: ClassVar[bool] = False
     is_control: ClassVar[bool] = False
+    controls: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
 
     def needs_training(self) -> bool:
         """Whether `train` has to be called before `generate`; False where a setting names a finished model."""

@@ -75,6 +75,7 @@ def compare_scores(spec: dict[str, Any], scores: pd.DataFrame, problems: list[di
     """Compute everything that follows from a score table under a resolved spec."""
     from asdbench import plugins
     from asdbench.compare import compare
+    from asdbench.compare.verdict import MARGIN
 
     return compare(
         scores,
@@ -84,6 +85,7 @@ def compare_scores(spec: dict[str, Any], scores: pd.DataFrame, problems: list[di
         metrics={name: plugins.metrics.get(name) for name in spec["metrics"]},
         confidence=spec["statistics"]["confidence"],
         resamples=spec["statistics"]["resamples"],
+        margin=spec["statistics"].get("margin", MARGIN),  # runs of before had none
         years=[spec["official"]] if spec["official"] else [],
         detectors=list(spec["detectors"]),
         generators=list(spec["generators"]),

@@ -23,6 +23,8 @@ Name = Annotated[str, pydantic.Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_\-]*$", ma
 """Names become file names, table headings and parts of ``--set``: letters, digits, ``_`` and ``-``."""
 Exposure = Literal["same-machine", "other-machines", "none"]
 """Whose real anomalies generators may use; see `asdbench.exposure`."""
+BOUNDS = ("real_holdout", "normal_holdout")
+"""Generators that controls add: other real anomalies (the ceiling) and other real normal clips (the floor)."""
 Seed = Annotated[int, pydantic.Field(ge=0, lt=2**63)]
 
 
@@ -87,10 +89,12 @@ class Statistics(_Model):
     Attributes:
         confidence: level of the intervals, such as 0.95.
         resamples: number of bootstrap resamples.
+        margin: largest gap that does not matter, as a fraction: 0.05 is 5 points.
     """
 
     confidence: float = pydantic.Field(0.95, gt=0, lt=1)
     resamples: int = pydantic.Field(2000, ge=100, le=1_000_000)
+    margin: float = pydantic.Field(0.05, gt=0, lt=1)
 
 
 class Spec(_Model):
@@ -104,6 +108,7 @@ class Spec(_Model):
     seeds: list[Seed] = pydantic.Field([0, 1, 2], min_length=1)
     holdout: Holdout = Holdout()
     exposure: Exposure = "same-machine"
+    controls: Literal["auto", "all", "none"] = "auto"
     detectors: dict[Name, PluginSpec] = pydantic.Field(min_length=1)
     generators: dict[Name, PluginSpec] = {}
     generated_clips: int | None = pydantic.Field(None, ge=1, le=1_000_000)
@@ -140,7 +145,10 @@ class LoadedSpec:
         spec: the validated spec, everything resolved.
         plugin_files: absolute paths of the plugin files it names.
         dataset: the dataset instance.
-        detectors, generators: instances by the spec's names; they carry settings and are never fitted.
+        detectors, generators: instances by the spec's names; they carry settings and are never fitted. Among the
+            generators are the bounds that controls add.
+        controlled: names of the generators that controls are run for: they make normal clips too.
+        variants: further instances of those, as controls, by ``GENERATOR.CONTROL``.
     """
 
     def __init__(self, data: dict[str, Any], places: Places, folder: FilePath, plugin_files: list[FilePath]) -> None:
@@ -161,6 +169,16 @@ class LoadedSpec:
             name: self._build(plugins.generators, entry, ("generators", name))
             for name, entry in self.spec.generators.items()
         }
+        self.controlled = self._controlled()
+        if self.controlled:
+            for name in BOUNDS:
+                if not any(entry.use == name for entry in self.spec.generators.values()):
+                    self.generators[name] = self._build(plugins.generators, PluginSpec(use=name), ("controls",))
+        self.variants = {
+            f"{name}.{control}": type(self.generators[name])(**{**self.generators[name].settings(), **changes})
+            for name in self.controlled
+            for control, changes in type(self.generators[name]).controls.items()
+        }
         for index, name in enumerate(self.spec.metrics):
             self._lookup(plugins.metrics, name, ("metrics", index))
         if not self.generators and all(entry.anomaly == "generated" for entry in self.spec.test_sets.values()):
@@ -179,9 +197,16 @@ class LoadedSpec:
         data["dataset"] = {"use": self.spec.dataset.use, **self.dataset.settings()}
         for kind in ("detectors", "generators"):
             instances: dict[str, Plugin] = getattr(self, kind)
-            for name, instance in instances.items():
-                data[kind][name] = {"use": data[kind][name]["use"], **instance.settings()}
+            data[kind] = {name: {"use": instance.name, **instance.settings()} for name, instance in instances.items()}
         return data
+
+    def _controlled(self) -> list[str]:
+        """The generators that controls are run for: those that learn, or all, or none, as the spec says."""
+        made = any(entry.anomaly == "generated" for entry in self.spec.test_sets.values())
+        if self.spec.controls == "none" or not made:
+            return []
+        every = self.spec.controls == "all"
+        return [name for name, each in self.generators.items() if not each.is_control and (every or each.learns)]
 
     def _validate(self, data: dict[str, Any]) -> Spec:
         try:

@@ -146,6 +146,7 @@ class Learner(Generator):
     """Noise at the level of the clips that it has learnt from."""
 
     learns = True
+    controls = {"codec": {"loudness": 0.5}}
 
     checkpoint: str | None = setting(None, description="a model")
     steps: int = setting(3, description="steps of the training")

@@ -8,6 +8,7 @@ import sys
 from typing import get_args
 
 import pytest
+import sklearn.metrics
 
 import asdbench
 from asdbench import cli
@@ -20,6 +21,7 @@ def learning_spec(spec_data, learner):
     spec_data["generators"] = {"learner": {"use": "learner"}}
     spec_data["plugins"] = [str(learner)]
     spec_data["seeds"] = [0, 1]
+    spec_data["controls"] = "none"
     return spec_data
 
 
@@ -75,6 +77,45 @@ def test_exposure_none_trains_on_normal_clips_only(learning_spec, tmp_path):
     run(learning_spec, tmp_path)
     (model,) = models(tmp_path)
     assert {clip["condition"] for clip in model["clips"]} == {"normal"}
+
+
+def test_controls_come_with_a_generator_that_learns(learning_spec, tmp_path):
+    learning_spec |= {"controls": "auto", "seeds": [0, 1]}
+    results = run(learning_spec, tmp_path)
+    assert len(models(tmp_path)) == 2
+    assert set(results.gaps["generator"]) == {"learner", "real_holdout", "normal_holdout"}
+    controls = results.comparison.controls
+    assert len(controls) == 2 * 4
+    assert controls["auc"].between(0, 1).all()
+    assert (controls["auc_low"] <= controls["auc"]).all()
+    assert (controls["n_seeds"] == 2).all()
+    chance = controls["control"].isin(["codec, normal", "generated normal"])
+    assert (controls.loc[chance, "expected"] == 0.5).all()
+    real = results.gaps.groupby("machine")["auc_original"].first()
+    assert (controls.loc[~chance, "expected"].to_numpy() == real[controls.loc[~chance, "machine"]].to_numpy()).all()
+    made = results.generated.groupby(["generator", "condition"]).size()
+    assert made["learner", "normal"] == made["learner.codec", "normal"] > 0
+    assert "generated normal" in str(results)
+    again = asdbench.load(results.folder)
+    assert str(again) == str(results)
+    for row in controls[controls["control"] == "generated normal"].itertuples():
+        values = []
+        for _, mine in results.scores.query("machine == @row.machine and split == 'test'").groupby("seed"):
+            real_normal = mine.query("source == 'real' and condition == 'normal'")["score"]
+            posing = mine.query("source == 'learner' and condition == 'normal'")["score"]
+            labels = [0] * len(real_normal) + [1] * len(posing)
+            values.append(sklearn.metrics.roc_auc_score(labels, [*real_normal, *posing]))
+        assert row.auc == pytest.approx(sum(values) / 2)
+
+
+def test_controls_can_be_had_for_every_generator_or_none(spec_data, tmp_path):
+    spec_data["generators"] = {"effects": {"use": "effects"}}
+    assert run(spec_data | {"controls": "none"}, tmp_path).comparison.controls.empty
+    assert run(spec_data, tmp_path).comparison.controls.empty
+    every = run(spec_data | {"controls": "all"}, tmp_path)
+    found = every.comparison.controls.set_index("control")["reason"]
+    assert (found["generated normal"] == "").all()
+    assert (found["codec, normal"] == "no scores of effects.codec clips").all()
 
 
 def test_a_training_that_stops_goes_on_where_it_stopped(learning_spec, tmp_path):

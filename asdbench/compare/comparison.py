@@ -11,8 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from asdbench.compare.gaps import GAP_COLUMNS, Resampler, gap_row, summary_row
+from asdbench.compare.agreement import AGREEMENT_COLUMNS, PartCell, correlation_rows, detector_rows, part_cells
+from asdbench.compare.bootstrap import Resampler
+from asdbench.compare.controls import CONTROL_COLUMNS, control_rows
+from asdbench.compare.estimates import score_interval
+from asdbench.compare.gaps import GAP_COLUMNS, Cell, compare_cells, gap_cell, summary_row
+from asdbench.compare.official_scores import OFFICIAL_SUMMARY_COLUMNS, measure_estimate, official_rows
+from asdbench.compare.scoring import Scorer
 from asdbench.compare.testsets import REAL, Replicate, ScoreTable, TestSet, TestSetSpec, expand
+from asdbench.compare.verdict import MARGIN
 from asdbench.metrics import detection, official, threshold
 
 if TYPE_CHECKING:
@@ -32,22 +39,31 @@ class Comparison:
     Attributes:
         metrics: one row a value: ``machine``, ``section`` ("all" or one section), ``detector``, ``source`` ("real" or
             the generator), ``test_set``, ``seed``, ``generation_seed`` (-1: real), ``metric``, ``value``,
-            ``n_normal``, ``n_anomaly`` (clips that the metric compares), ``reason``.
+            ``n_normal``, ``n_anomaly`` (clips that the metric compares), ``low`` and ``high`` (interval over clips; NaN
+            for metrics from elsewhere), ``reason``.
         gaps: one row a cell (machine, detector, generator, test set); see `asdbench.compare.gaps.GAP_COLUMNS`.
         summary: one row a detector, generator and test set; see `asdbench.compare.gaps.summary_row`.
+        agreement: does the generated set order machines and detectors as the real one does; see
+            `asdbench.compare.agreement.AGREEMENT_COLUMNS`.
         official: official scores by year with their parts; ``row`` "total" is the score, "total of scored machines" the
             same mean over the machines that can be scored; see `asdbench.metrics.official.OfficialScore`.
+        official_summary: official scores averaged over seeds, with intervals and the gap to the original set; see
+            `asdbench.compare.official_scores.OFFICIAL_SUMMARY_COLUMNS`.
         decisions: precision, recall and F1 by domain at the threshold fitted to training scores.
         clips: how many clips there are of what.
         problems: the reasons for missing results that were given.
         machines: machine types, in the order of the report; ``detectors`` and ``generators`` likewise.
         confidence: of the intervals; ``resamples``: of the bootstrap.
+        margin: largest gap that does not matter, for the verdicts.
     """
 
     metrics: pd.DataFrame
     gaps: pd.DataFrame
     summary: pd.DataFrame
+    agreement: pd.DataFrame
+    controls: pd.DataFrame
     official: pd.DataFrame
+    official_summary: pd.DataFrame
     decisions: pd.DataFrame
     clips: pd.DataFrame
     problems: pd.DataFrame
@@ -56,6 +72,7 @@ class Comparison:
     generators: tuple[str, ...]
     confidence: float
     resamples: int
+    margin: float
 
 
 def compare(
@@ -67,6 +84,8 @@ def compare(
     *,
     confidence: float = 0.95,
     resamples: int = 2000,
+    margin: float = MARGIN,
+    over_machines: bool = False,
     years: Sequence[int] = (),
     detectors: Sequence[str] | None = None,
     generators: Sequence[str] | None = None,
@@ -82,8 +101,10 @@ def compare(
         machines: all machine types that were to be scored, in the order of the tables.
         problems: why scores are missing: mappings with machine, detector, source, seed and reason (absent: any).
         metrics: measures by name; the AUC when left out.
-        confidence: of the intervals.
+        confidence: of the intervals; 1 - ``confidence`` is the level of all tests.
         resamples: number of bootstrap resamples.
+        margin: largest gap that does not matter, as a fraction.
+        over_machines: whether intervals of agreement are over other machines too, not over clips alone.
         years: years whose official score is wanted.
         detectors: all detectors that were to be used, in the order of the tables; the sorted names of those seen when
             left out.
@@ -93,20 +114,28 @@ def compare(
 
     Raises:
         UserError: the score table or a test set is malformed.
-        ValueError: ``confidence`` or ``resamples`` is out of range.
+        ValueError: ``confidence``, ``resamples`` or ``margin`` is out of range.
     """
     if not 0 < confidence < 1:
         raise ValueError(f"confidence is {confidence}; expected a number between 0 and 1")
     if resamples < 2:
         raise ValueError(f"resamples is {resamples}; expected at least 2")
+    if not 0 < margin < 1:
+        raise ValueError(f"margin is {margin}; expected a fraction between 0 and 1, such as 0.05")
     table = ScoreTable(scores, machines, problems, detectors, generators)
     specs = expand(test_sets, table.generators)
-    gaps = _gaps(table, specs, Resampler(resamples, seed), confidence)
+    scorer = Scorer(table, Resampler(resamples, seed))
+    cells, parts = _cells_of_gaps(table, specs, scorer, confidence, margin)
+    gaps = _frame((cell.row for cell in cells.values()), GAP_COLUMNS)
+    official_scores = _official(table, specs, years)
     return Comparison(
-        metrics=_metrics(table, specs, metrics if metrics is not None else {"auc": detection.auc}),
+        metrics=_metrics(table, specs, metrics if metrics is not None else {"auc": detection.auc}, confidence),
         gaps=gaps,
-        summary=_summary(table, specs, gaps),
-        official=_official(table, specs, years),
+        summary=_summary(table, specs, gaps, cells, confidence),
+        agreement=_agreement(table, specs, cells, parts, confidence, seed if over_machines else None),
+        controls=_frame(control_rows(table, gaps, confidence), CONTROL_COLUMNS),
+        official=official_scores,
+        official_summary=_official_summary(table, specs, years, official_scores, scorer, confidence),
         decisions=_decisions(table, specs, quantile),
         clips=_clips(table),
         problems=_problems(table),
@@ -115,32 +144,91 @@ def compare(
         generators=tuple(table.generators),
         confidence=confidence,
         resamples=resamples,
+        margin=margin,
     )
 
 
-def _gaps(table: ScoreTable, specs: Sequence[TestSetSpec], resampler: Resampler, confidence: float) -> pd.DataFrame:
+_Key = tuple[str, str, TestSetSpec]
+"""Machine, detector and test set with generated clips."""
+
+
+def _cells_of_gaps(
+    table: ScoreTable, specs: Sequence[TestSetSpec], scorer: Scorer, confidence: float, margin: float
+) -> tuple[dict[_Key, Cell], dict[_Key, list[PartCell]]]:
+    """The cells of the table of gaps, in its order, and their parts by section and domain."""
     original = next((spec for spec in specs if spec.source == REAL), None)
-    return _frame(
-        (
-            gap_row(table, machine, detector, original, spec, resampler, confidence)
-            for machine in table.machines
-            for detector in table.detectors
-            for spec in specs
-            if spec.source != REAL
-        ),
-        GAP_COLUMNS,
-    )
+    cells: dict[_Key, Cell] = {}
+    parts: dict[_Key, list[PartCell]] = {}
+    for machine in table.machines:
+        for detector in table.detectors:
+            for spec in specs:
+                if spec.source != REAL:
+                    key = (machine, detector, spec)
+                    cells[key] = gap_cell(scorer, machine, detector, original, spec, confidence, margin)
+                    if original is not None:
+                        parts[key] = part_cells(scorer, machine, detector, original, spec)
+    compare_cells(list(cells.values()), confidence, margin)
+    return cells, parts
 
 
-def _summary(table: ScoreTable, specs: Sequence[TestSetSpec], gaps: pd.DataFrame) -> pd.DataFrame:
+def _summary(
+    table: ScoreTable, specs: Sequence[TestSetSpec], gaps: pd.DataFrame, cells: Mapping[_Key, Cell], confidence: float
+) -> pd.DataFrame:
     rows = []
     for detector in table.detectors:
         for spec in specs:
             if spec.source != REAL:
                 own = {"detector": detector, "generator": spec.source, "test_set": spec.name}
-                cells = gaps[np.logical_and.reduce([gaps[name] == value for name, value in own.items()])]
-                rows.append(own | summary_row(cells, table.machines))
+                mine = gaps[np.logical_and.reduce([gaps[name] == value for name, value in own.items()])]
+                by_machine = {machine: cells[machine, detector, spec] for machine in table.machines}
+                rows.append(own | summary_row(mine, table.machines, by_machine, confidence))
     return _frame(rows, ("detector", "generator", "test_set", *summary_row(gaps.iloc[:0], ())))
+
+
+def _agreement(
+    table: ScoreTable,
+    specs: Sequence[TestSetSpec],
+    cells: Mapping[_Key, Cell],
+    parts: Mapping[_Key, Sequence[PartCell]],
+    confidence: float,
+    over_machines: int | None,
+) -> pd.DataFrame:
+    rows = []
+    for spec in specs:
+        if spec.source == REAL:
+            continue
+        own = {"generator": spec.source, "test_set": spec.name, "confidence": confidence}
+        for detector in table.detectors:
+            every = [part for machine in table.machines for part in parts.get((machine, detector, spec), [])]
+            found = correlation_rows(every, confidence, over_machines)
+            rows += [own | {"detector": detector} | row for row in found]
+        mine = {(m, d): cells[m, d, spec] for m in table.machines for d in table.detectors}
+        found = detector_rows(mine, table.machines, table.detectors, confidence, over_machines)
+        rows += [own | {"detector": ALL} | row for row in found]
+    return _frame(rows, AGREEMENT_COLUMNS)
+
+
+def _official_summary(
+    table: ScoreTable,
+    specs: Sequence[TestSetSpec],
+    years: Sequence[int],
+    scores: pd.DataFrame,
+    scorer: Scorer,
+    confidence: float,
+) -> pd.DataFrame:
+    rows = []
+    for year in years:
+        found = scores[(scores["year"] == year) & (scores["row"] == "total")]
+        by_name = {
+            tuple(row[name] for name in _CELL): (float(row["value"]), str(row["reason"]))
+            for row in found.to_dict("records")
+        }
+        totals = {
+            (detector, spec, replicate): by_name[tuple(names.values())]
+            for spec, detector, replicate, names in _cells(table, specs)
+        }
+        rows += official_rows(scorer, specs, year, totals, confidence)
+    return _frame(rows, OFFICIAL_SUMMARY_COLUMNS)
 
 
 _CELL = ("detector", "source", "test_set", "seed", "generation_seed")
@@ -156,7 +244,9 @@ def _cells(table: ScoreTable, specs: Sequence[TestSetSpec]) -> list[tuple[TestSe
     ]
 
 
-def _metrics(table: ScoreTable, specs: Sequence[TestSetSpec], metrics: Mapping[str, Metric]) -> pd.DataFrame:
+def _metrics(
+    table: ScoreTable, specs: Sequence[TestSetSpec], metrics: Mapping[str, Metric], confidence: float
+) -> pd.DataFrame:
     rows = []
     for spec, detector, replicate, names in _cells(table, specs):
         for machine in table.machines:
@@ -164,8 +254,16 @@ def _metrics(table: ScoreTable, specs: Sequence[TestSetSpec], metrics: Mapping[s
             for section, inside in _sections(test_set):
                 for name, metric in metrics.items():
                     own = {"machine": machine, "section": section, **names, "metric": name}
-                    rows.append(own | _measure(name, metric, test_set, inside))
-    return _frame(rows, ("machine", "section", *_CELL, "metric", "value", "n_normal", "n_anomaly", "reason"))
+                    row = own | _measure(name, metric, test_set, inside)
+                    row |= {"low": float("nan"), "high": float("nan")}
+                    if detection.contrast_of(metric) is not None and not np.isnan(row["value"]):
+                        only = None if section == ALL else section
+                        estimate = measure_estimate(metric.__name__, test_set, only, spec)
+                        row["low"], row["high"] = score_interval(estimate, confidence)
+                    rows.append(row)
+    return _frame(
+        rows, ("machine", "section", *_CELL, "metric", "value", "low", "high", "n_normal", "n_anomaly", "reason")
+    )
 
 
 def _sections(test_set: TestSet) -> list[tuple[str, detection.Labels]]:

@@ -1,29 +1,47 @@
 """Gaps between the AUC on original and on generated test sets, with their uncertainty, and their summary.
 
-The gap of a cell (machine, detector, generator) is AUC(generated) - AUC(original), averaged over repetitions. Its
-interval is the percentile bootstrap of that mean over clips: normal and anomalous clips are resampled apart; clips that
-two test sets or several seeds share are resampled once for all of them, clips of another generation seed anew. The
-interval says how far the clips at hand carry, given the fitted detectors; how much refitting changes is in the standard
-deviation over repetitions beside it.
+The gap of a cell (machine, detector, generator) is AUC(generated) - AUC(original), averaged over repetitions. Clips
+that two test sets or several seeds share are the same clips in all of them (paired); clips of another generation seed
+are others. Intervals of AUC and gap are those of `asdbench.compare.estimates`; the bootstrap over clips stands beside
+them as a check, and the hierarchical bootstrap over seeds and clips (`asdbench.compare.seeds`) says how far refitting
+and regenerating would move the gap. What a perfect generator would show is in `asdbench.compare.perfect`, the verdict
+in `asdbench.compare.verdict`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from asdbench.compare.bootstrap import Weights, draw_weights, percentile_interval, weighted_aucs
-from asdbench.compare.testsets import NOT_GENERATED, REAL, Replicate, ScoreTable, TestSet, TestSetSpec
-from asdbench.metrics.detection import Scores, mann_whitney_auc
+from asdbench.compare import agreement
+from asdbench.compare.bootstrap import Resampler, bca_interval, bootstrap_gap_interval, percentile_interval
+from asdbench.compare.estimates import (
+    Estimate,
+    equivalence_p,
+    gap_interval,
+    mean_interval,
+    mean_of,
+    score_interval,
+)
+from asdbench.compare.perfect import floor_draws, holm, inside, perfect_p
+from asdbench.compare.power import clips_needed
+from asdbench.compare.scoring import WHOLE, Scored, Scorer, resampled_mean, sides_of
+from asdbench.compare.seeds import resample_seeds
+from asdbench.compare.testsets import Replicate, ScoreTable, TestSetSpec
+from asdbench.compare.verdict import MARGIN, VERDICTS, verdict
+from asdbench.metrics.detection import Scores
 from asdbench.seeding import derive_rng
 
 if TYPE_CHECKING:
     import pandas as pd
+
+MIN_MACHINES = agreement.MIN_CELLS
+"""Fewest machines for a correlation."""
 
 GAP_COLUMNS = (
     "machine",
@@ -50,6 +68,24 @@ GAP_COLUMNS = (
     "gap_sd",
     "gap_low",
     "gap_high",
+    "auc_original_low_bootstrap",
+    "auc_original_high_bootstrap",
+    "auc_generated_low_bootstrap",
+    "auc_generated_high_bootstrap",
+    "gap_low_bootstrap",
+    "gap_high_bootstrap",
+    "gap_low_seeds",
+    "gap_high_seeds",
+    "floor",
+    "floor_high",
+    "floor_method",
+    "p",
+    "p_holm",
+    "n_comparisons",
+    "p_equivalence",
+    "margin",
+    "verdict",
+    "n_needed",
     "confidence",
     "resamples",
     "reason",
@@ -59,74 +95,77 @@ GAP_COLUMNS = (
 AUCs and gaps are fractions. ``n_seeds`` counts the pairs of detector and generation seed that have a gap,
 ``n_seeds_generated`` those with an AUC on the generated set (both of ``n_seeds_expected``), ``n_seeds_original`` the
 detector seeds with an AUC on the original set.
+
+``*_low`` and ``*_high`` bound the default interval over clips, ``*_bootstrap`` the bootstrap's (NaN where every
+resample is the same), ``*_seeds`` the hierarchical one over seeds and clips (NaN with one seed). ``floor`` and
+``floor_high`` are the mean and the ``confidence`` quantile of a perfect generator's |gap|, ``floor_method`` how they
+were found. ``p`` is the p-value of a perfect generator, ``p_holm`` the same corrected for the ``n_comparisons`` cells
+of the table, ``p_equivalence`` that of the two one-sided tests for ``margin``. ``n_needed`` is the number of clips of
+each kind that would show a gap of ``margin`` with a probability of 80 %.
 """
-
-MIN_MACHINES = 3
-"""Fewest machines for a correlation: with two it is always 1 or -1."""
-
-
-class Resampler:
-    """Bootstrap weights of pools of clips; the same pool always gets the same weights.
-
-    They are drawn from a stream named after the pool, so they depend on nothing else that is compared. Detectors share
-    them too, which makes their differences comparable resample by resample.
-    """
-
-    def __init__(self, resamples: int, seed: int = 0) -> None:
-        """Prepare ``resamples`` resamples of any pool."""
-        self.resamples = resamples
-        self._seed = seed
-        self._drawn: dict[tuple[str | int, ...], Weights] = {}
-
-    def weights(self, machine: str, kind: str, source: str, generation_seed: int, clips: int) -> Weights:
-        """Weights of the ``clips`` clips of a pool, in the order of their names: shape (resamples, clips)."""
-        pool = (machine, kind, source, generation_seed, clips)
-        if pool not in self._drawn:
-            if any(other[0] != machine for other in self._drawn):
-                self._drawn.clear()  # machines come one after the other and share no clips
-            self._drawn[pool] = draw_weights(clips, self.resamples, derive_rng("bootstrap", self._seed, *pool))
-        return self._drawn[pool]
 
 
 @dataclass(frozen=True)
-class _Scored:
-    """One test set, scored: its AUC and its AUC in each resample (None where a half has one clip)."""
+class Cell:
+    """One row of the table of gaps, and its bootstrap for what is computed over several cells.
 
-    auc: float
-    resampled: Scores | None
+    Attributes:
+        row: the row, with `GAP_COLUMNS`; what depends on the other cells is filled in by `compare_cells`.
+        original: resampled AUC on the original set, shape (resamples,); None where there is none.
+        generated: likewise, on the generated set, with the same normal clips.
+        perfect: likewise, on a set that a perfect generator might have made.
+    """
+
+    row: dict[str, Any]
+    original: Scores | None = None
+    generated: Scores | None = None
+    perfect: Scores | None = None
 
 
-def gap_row(
-    table: ScoreTable,
+def compare_cells(cells: Sequence[Cell], confidence: float, margin: float) -> None:
+    """Fill in what depends on how many cells are compared: Holm's correction and the verdicts."""
+    p_values = [cell.row["p"] for cell in cells]
+    compared = sum(not math.isnan(p) for p in p_values)
+    for cell, corrected in zip(cells, holm(p_values), strict=True):
+        row = cell.row
+        row |= {"p_holm": corrected, "n_comparisons": compared, "margin": margin}
+        row["verdict"] = verdict(
+            row["gap"], corrected, row["p_equivalence"], row["floor_high"], margin, round(1 - confidence, 12)
+        )
+
+
+def gap_cell(
+    scorer: Scorer,
     machine: str,
     detector: str,
     original: TestSetSpec | None,
     generated: TestSetSpec,
-    resampler: Resampler,
     confidence: float,
-) -> dict[str, Any]:
+    margin: float = MARGIN,
+) -> Cell:
     """Compare one cell.
 
     Args:
-        table: the scores.
+        scorer: scores test sets and draws the bootstrap.
         machine: machine type.
         detector: name of the detector.
         original: the test set of real clips; None where the spec has none.
         generated: the test set with generated clips.
-        resampler: draws the bootstrap.
         confidence: of the intervals, such as 0.95.
+        margin: largest gap that does not matter.
 
     Returns:
-        A row with `GAP_COLUMNS`: NaN for what cannot be computed, and why in ``reason``.
+        The cell: NaN for what cannot be computed, and why in ``reason``.
     """
+    table, resampler = scorer.table, scorer.resampler
     expected = table.replicates(generated.source)
-    real: dict[Replicate, _Scored] = {}
+    real: dict[Replicate, Scored] = {}
     if original is None:
         reasons = ["no test set of real clips only"]
     else:
-        real, problems = _score_all(table, machine, detector, original, table.replicates(REAL), resampler)
+        real, problems = scorer.score(machine, detector, original)
         reasons = _describe("original", problems, len(table.seeds))
-    made, problems = _score_all(table, machine, detector, generated, expected, resampler)
+    made, problems = scorer.score(machine, detector, generated)
     reasons += _describe("generated", problems, len(expected))
     counts, uneven = _counts(table, machine, detector, original, generated, expected)
     reasons += uneven
@@ -145,30 +184,33 @@ def gap_row(
         "confidence": confidence,
         "resamples": resampler.resamples,
     }
-    differences = {
-        replicate: _Scored(
-            made[replicate].auc - real[Replicate(replicate.seed)].auc,
-            _minus(made[replicate].resampled, real[Replicate(replicate.seed)].resampled),
-        )
-        for replicate in both
-    }
+    row |= {"verdict": "", "floor_method": ""}
+    first, second = [real[Replicate(replicate.seed)] for replicate in both], [made[replicate] for replicate in both]
     no_interval = []
-    for name, scored in (
-        ("auc_original", list(real.values())),
-        ("auc_generated", list(made.values())),
-        ("gap", list(differences.values())),
-    ):
+    for name, scored in (("auc_original", list(real.values())), ("auc_generated", list(made.values()))):
         values, why = _mean_with_interval(scored, confidence)
         row |= {f"{name}{suffix}": value for suffix, value in values.items()}
         if why:
             no_interval.append((name.replace("_", " ").replace("auc", "AUC"), why))
+    cell = Cell(row)
+    if both:
+        values, why = _gap_with_intervals(first, second, confidence)
+        row |= {f"gap{suffix}": value for suffix, value in values.items()}
+        row |= _against_perfect(row, first, second, resampler, confidence, margin)
+        if why:
+            no_interval.append(("gap", why))
+        else:
+            cell = Cell(row, *_cell_draws(scorer, detector, first, second))
+            row |= _over_seeds(both, first, second, resampler, confidence)
     for why in dict.fromkeys(why for _, why in no_interval):
         reasons.append(f"no interval of {' and '.join(name for name, other in no_interval if other == why)}: {why}")
     row["reason"] = "; ".join(dict.fromkeys(reasons))
-    return row
+    return cell
 
 
-def summary_row(gaps: pd.DataFrame, machines: Sequence[str]) -> dict[str, Any]:
+def summary_row(
+    gaps: pd.DataFrame, machines: Sequence[str], cells: Mapping[str, Cell] | None = None, confidence: float = 0.95
+) -> dict[str, Any]:
     """Summarise the gaps of one detector and one generator over machines.
 
     Only machines whose every repetition has a gap enter; which ones are missing, and why, is in ``missing`` and
@@ -178,11 +220,20 @@ def summary_row(gaps: pd.DataFrame, machines: Sequence[str]) -> dict[str, Any]:
         gaps: rows with ``machine``, ``auc_original``, ``auc_generated``, ``gap``, ``n_seeds``, ``n_seeds_expected`` and
             ``reason``, one a machine.
         machines: all machines that were to be compared.
+        cells: the cells behind the rows by machine, for the intervals that take a bootstrap; without it they are NaN.
+        confidence: of the intervals.
 
     Returns:
         ``n_machines``, ``n_machines_expected``, ``missing``, then as fractions ``mean_gap`` (signed),
-        ``mean_abs_gap``, ``rms_gap``, ``mean_relative_gap`` (of gap / original AUC), then ``pearson`` and ``spearman``
-        of the original and generated AUC, and ``reason``.
+        ``mean_abs_gap``, ``rms_gap``, ``mean_relative_gap`` (of gap / original AUC), then ``pearson``, ``spearman`` and
+        ``kendall`` of the original and generated AUC, and ``reason``. Intervals over clips, given the machines, are
+        ``mean_gap_low`` and so on. ``mean_floor`` is the mean |gap| that a perfect generator is expected to show. Then,
+        how many cells have which verdict: ``n_equivalent``, ``n_different``, ``n_not_enough_clips`` and
+        ``n_indistinguishable``.
+
+        The interval of the mean gap follows from those of the cells. Resampled |gaps| carry the noise of clips twice,
+        so that of the mean |gap| is the basic one: as far below the estimate as the bootstrap is above it (and not
+        below 0). The correlations' are described in `asdbench.compare.agreement`.
     """
     complete = gaps[gaps["gap"].notna() & (gaps["n_seeds"] == gaps["n_seeds_expected"])]
     missing = [machine for machine in machines if machine not in set(complete["machine"])]
@@ -194,17 +245,17 @@ def summary_row(gaps: pd.DataFrame, machines: Sequence[str]) -> dict[str, Any]:
         why = dict(zip(gaps["machine"], gaps["reason"], strict=True))
         named = "; ".join(f"{machine} ({why.get(machine) or 'no scores'})" for machine in missing)
         reasons.append(f"{len(complete)} of {len(machines)} machines; missing: {named}")
-    pearson, spearman = float("nan"), float("nan")
+    correlations = dict.fromkeys(agreement.CORRELATIONS, float("nan"))
     if len(complete) < MIN_MACHINES:
         reasons.append(f"no correlation over {len(complete)} machines (needs {MIN_MACHINES})")
     elif np.ptp(original) == 0 or np.ptp(made) == 0:
         reasons.append("no correlation: the AUC is the same on all machines")
     else:
-        pearson, spearman = _pearson(original, made), _pearson(_ranks(original), _ranks(made))
+        correlations = {name: measure(original, made) for name, measure in agreement.CORRELATIONS.items()}
     if (original == 0).any():
         reasons.append("no relative gap: an AUC on the original set is 0")
     relative = gap / np.where(original == 0, np.nan, original)
-    return {
+    summary = {
         "n_machines": len(complete),
         "n_machines_expected": len(machines),
         "missing": ", ".join(missing),
@@ -212,48 +263,111 @@ def summary_row(gaps: pd.DataFrame, machines: Sequence[str]) -> dict[str, Any]:
         "mean_abs_gap": _mean(np.abs(gap)),
         "rms_gap": math.sqrt(_mean(gap**2)) if len(gap) else float("nan"),
         "mean_relative_gap": _mean(relative),
-        "pearson": pearson,
-        "spearman": spearman,
-        "reason": "; ".join(reasons),
+        **correlations,
     }
+    return summary | _summary_intervals(summary, complete, cells, confidence) | {"reason": "; ".join(reasons)}
 
 
-def _score_all(
-    table: ScoreTable,
-    machine: str,
-    detector: str,
-    spec: TestSetSpec,
-    replicates: Sequence[Replicate],
-    resampler: Resampler,
-) -> tuple[dict[Replicate, _Scored], dict[Replicate, str]]:
-    """Score a test set in every repetition; return what could be scored and why the rest could not."""
-    scored: dict[Replicate, _Scored] = {}
-    problems: dict[Replicate, str] = {}
-    for replicate in replicates:
-        test_set = table.test_set(spec, machine, detector, replicate)
-        if test_set.reason:
-            problems[replicate] = test_set.reason
-        else:
-            scored[replicate] = _Scored(
-                mann_whitney_auc(test_set.normal.score, test_set.anomaly.score),
-                _resample(test_set, spec, machine, replicate, resampler),
-            )
-    return scored, problems
+def _summary_intervals(
+    summary: Mapping[str, Any], complete: pd.DataFrame, cells: Mapping[str, Cell] | None, confidence: float
+) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    limits = [(float("nan"), float("nan"))] * len(complete)
+    if "gap_low" in complete:
+        limits = list(zip(complete["gap_low"], complete["gap_high"], strict=True))
+    found["mean_gap_low"], found["mean_gap_high"] = mean_interval(list(complete["gap"]), limits)
+    names = ["mean_abs_gap", *agreement.CORRELATIONS]
+    found |= dict.fromkeys((f"{name}_{end}" for name in names for end in ("low", "high")), float("nan"))
+    used = [cells[machine] for machine in complete["machine"]] if cells is not None else []
+    original = [cell.original for cell in used if cell.original is not None]
+    generated = [cell.generated for cell in used if cell.generated is not None]
+    if used and len(original) == len(used):
+        first, second = np.array(original), np.array(generated)
+        resampled = np.abs(second - first).mean(axis=0)
+        low, high = percentile_interval(resampled, confidence)
+        twice = 2 * summary["mean_abs_gap"]
+        found |= {"mean_abs_gap_low": max(twice - high, 0.0), "mean_abs_gap_high": max(twice - low, 0.0)}
+        aucs = complete[["auc_original", "auc_generated"]].to_numpy(dtype=np.float64).T
+        for name in agreement.CORRELATIONS:
+            if not math.isnan(summary[name]):
+                low, high = agreement.correlation_interval(name, aucs, np.array([first, second]), confidence)
+                found |= {f"{name}_low": low, f"{name}_high": high}
+    floors = complete["floor"].to_numpy(dtype=np.float64) if "floor" in complete else np.full(len(complete), np.nan)
+    found["mean_floor"] = _mean(floors)
+    verdicts = list(complete["verdict"]) if "verdict" in complete else []
+    return found | {f"n_{name.replace(' ', '_')}": verdicts.count(name) for name in VERDICTS}
 
 
-def _resample(
-    test_set: TestSet, spec: TestSetSpec, machine: str, replicate: Replicate, resampler: Resampler
-) -> Scores | None:
-    if min(len(test_set.normal), len(test_set.anomaly)) < 2:
-        return None
-    weights = [
-        resampler.weights(machine, kind, source, NOT_GENERATED if source == REAL else replicate.generation_seed, clips)
-        for kind, source, clips in (
-            ("normal", spec.normal, len(test_set.normal)),
-            ("anomaly", spec.anomaly, len(test_set.anomaly)),
-        )
+def _gap_with_intervals(
+    first: Sequence[Scored], second: Sequence[Scored], confidence: float
+) -> tuple[dict[str, float], str]:
+    """Mean gap with its intervals over clips, and why it has none ("" where it has)."""
+    numbers = np.array([b.estimate.value - a.estimate.value for a, b in zip(first, second, strict=True)])
+    original, generated = mean_of([one.estimate for one in first]), mean_of([one.estimate for one in second])
+    values = _empty_values(numbers)
+    draws = [resampled_mean(first), resampled_mean(second)]
+    if draws[0] is None or draws[1] is None:
+        return values, FEW
+    values["_low"], values["_high"] = gap_interval(original, generated, confidence)
+    limits = [
+        bca_interval(estimate.value, drawn, estimate, confidence)
+        for estimate, drawn in ((original, draws[0]), (generated, draws[1]))
     ]
-    return weighted_aucs(test_set.normal.score, test_set.anomaly.score, *weights)
+    values["_low_bootstrap"], values["_high_bootstrap"] = bootstrap_gap_interval(
+        original.value, limits[0], draws[0], generated.value, limits[1], draws[1]
+    )
+    return values, ""
+
+
+def _against_perfect(
+    row: Mapping[str, Any],
+    first: Sequence[Scored],
+    second: Sequence[Scored],
+    resampler: Resampler,
+    confidence: float,
+    margin: float,
+) -> dict[str, Any]:
+    """Floor, p-values and clips needed."""
+    sides = sides_of(first, second)
+    original, generated = mean_of([one.estimate for one in first]), mean_of([one.estimate for one in second])
+    auc = inside(original.value, min(original.clips("normal"), original.clips("anomaly")))
+    found: dict[str, Any] = {"p_equivalence": equivalence_p(original, generated, margin)}
+    if margin < max(auc, 1 - auc):
+        found["n_needed"] = clips_needed(auc, margin)
+    if sides:
+        # One stream a machine: the same clips have the same floor, whatever they are compared with.
+        draws, found["floor_method"] = floor_draws(sides, auc, derive_rng("floor", resampler.seed, row["machine"]))
+        found["floor"] = float(np.abs(draws).mean())
+        found["floor_high"] = float(np.quantile(np.abs(draws), confidence))
+        if original.has_variance and generated.has_variance:
+            found["p"] = perfect_p(generated.value - original.value, sides)
+    return found
+
+
+def _over_seeds(
+    both: Sequence[Replicate],
+    first: Sequence[Scored],
+    second: Sequence[Scored],
+    resampler: Resampler,
+    confidence: float,
+) -> dict[str, float]:
+    if len(both) < 2:
+        return {}
+    draws = np.array([b.draws() - a.draws() for a, b in zip(first, second, strict=True)])
+    resampled = resample_seeds(both, draws, derive_rng("seeds", resampler.seed, [list(r) for r in both]))
+    return dict(zip(("gap_low_seeds", "gap_high_seeds"), percentile_interval(resampled, confidence), strict=True))
+
+
+def _cell_draws(
+    scorer: Scorer, detector: str, first: Sequence[Scored], second: Sequence[Scored]
+) -> tuple[Scores, Scores, Scores]:
+    """Resampled AUC on the original, the generated, and a perfect generator's set."""
+    perfect = [scorer.perfect_draws(detector, WHOLE, a, b) for a, b in zip(first, second, strict=True)]
+    return (
+        np.mean([one.draws() for one in first], axis=0),
+        np.mean([one.draws() for one in second], axis=0),
+        np.mean(perfect, axis=0),
+    )
 
 
 def _describe(name: str, problems: dict[Replicate, str], expected: int) -> list[str]:
@@ -288,41 +402,31 @@ def _counts(
     return {name: max(numbers, default=0) for name, numbers in counts.items()}, [remark] if remark else []
 
 
-def _mean_with_interval(scored: Sequence[_Scored], confidence: float) -> tuple[dict[str, float], str]:
-    """Mean, standard deviation and interval over repetitions, and why there is no interval ("" where there is one)."""
-    nan = float("nan")
-    values = {"": nan, "_sd": nan, "_low": nan, "_high": nan}
-    if not scored:
-        return values, ""
-    numbers = np.array([one.auc for one in scored])
+FEW = "only 1 clip of a class"
+_SUFFIXES = ("", "_sd", "_low", "_high", "_low_bootstrap", "_high_bootstrap")
+
+
+def _empty_values(numbers: npt.NDArray[np.float64]) -> dict[str, float]:
+    values = dict.fromkeys(_SUFFIXES, float("nan"))
     values[""] = float(numbers.mean())
     if len(numbers) > 1:
         values["_sd"] = float(numbers.std(ddof=1))
-    resampled = [one.resampled for one in scored if one.resampled is not None]
-    if len(resampled) < len(scored):
-        return values, "only 1 clip of a class"
-    means = np.mean(resampled, axis=0)
-    if np.ptp(means) == 0:
-        return values, "every resample gives the same value, as where the scores separate the classes"
-    values["_low"], values["_high"] = percentile_interval(means, confidence)
+    return values
+
+
+def _mean_with_interval(scored: Sequence[Scored], confidence: float) -> tuple[dict[str, float], str]:
+    """Mean, standard deviation and intervals over repetitions, and why there is no interval ("" where there is one)."""
+    if not scored:
+        return {}, ""
+    values = _empty_values(np.array([one.estimate.value for one in scored]))
+    draws = resampled_mean(scored)
+    if draws is None:
+        return values, FEW
+    estimate: Estimate = mean_of([one.estimate for one in scored])
+    values["_low"], values["_high"] = score_interval(estimate, confidence)
+    values["_low_bootstrap"], values["_high_bootstrap"] = bca_interval(values[""], draws, estimate, confidence)
     return values, ""
-
-
-def _minus(first: Scores | None, second: Scores | None) -> Scores | None:
-    return None if first is None or second is None else first - second
 
 
 def _mean(values: npt.NDArray[np.float64]) -> float:
     return float(values.mean()) if len(values) else float("nan")
-
-
-def _pearson(x: npt.NDArray[np.float64], y: npt.NDArray[np.float64]) -> float:
-    x, y = x - x.mean(), y - y.mean()
-    return float(np.clip((x @ y) / math.sqrt((x @ x) * (y @ y)), -1, 1))
-
-
-def _ranks(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Ranks from 1, ties averaged."""
-    ordered = np.sort(values)
-    ranks = (np.searchsorted(ordered, values, "left") + np.searchsorted(ordered, values, "right") + 1) / 2
-    return np.asarray(ranks, dtype=np.float64)

@@ -235,7 +235,7 @@ class ScoreTable:
         for column, known in (
             ("machine", self.machines),
             ("detector", self.detectors),
-            ("source", [REAL, *self.generators]),
+            ("source", [REAL, *self.generators, *self._variants(scores["source"])]),
             ("split", ["train", "test"]),
             ("condition", ["normal", "anomaly", "unknown"]),
         ):
@@ -252,6 +252,16 @@ class ScoreTable:
                 f"'{row['detector']}' and seed {row['seed']}; expected one score a clip"
             )
         self._index()
+
+    def is_controlled(self, generator: str) -> bool:
+        """Whether there are scores of the controls of a generator: normal clips, or variants such as its codec."""
+        own = self.frame["source"] == generator
+        normals = bool((own & (self.frame["condition"] == "normal")).any())
+        return normals or f"{generator}.codec" in set(self.frame["source"])
+
+    def _variants(self, sources: Iterable[str]) -> list[str]:
+        """Sources that are controls of a generator, such as ``mimii_gen.codec``."""
+        return sorted({source for source in sources if str(source).partition(".")[0] in self.generators})
 
     def replicates(self, source: str) -> list[Replicate]:
         """All repetitions of the experiment with clips of ``source``, whether or not they gave scores.
@@ -275,10 +285,33 @@ class ScoreTable:
         """Put one test set together; what is wrong with it is in its ``reason``."""
         return TestSet(
             *(
-                self._half(kind, source, machine, detector, replicate)
+                self.half(kind, source, machine, detector, replicate)
                 for kind, source in zip(KINDS, (spec.normal, spec.anomaly), strict=True)
             )
         )
+
+    def contents(
+        self, machine: str, kind: str, source: str, section: str | None = None, domain: str | None = None
+    ) -> dict[int, list[str]]:
+        """Content hashes of test clips by generation seed, in the order of their names.
+
+        Args:
+            machine: machine type.
+            kind: "normal" or "anomaly".
+            source: "real" or the name of a generator.
+            section: only clips of this section; None for all.
+            domain: only clips of this domain; None for all.
+        """
+        found: dict[int, list[str]] = {}
+        for key, rows in self._pools.items():
+            if (key[0], key[2]) == (machine, source):
+                mine = rows[self._condition[rows] == kind]
+                mine = mine if section is None else mine[self._section[mine] == section]
+                mine = mine if domain is None else mine[self._domain[mine] == domain]
+                # A detector that did not score all clips has no test set to ask about.
+                if len(mine) > len(found.get(key[4], [])):
+                    found[key[4]] = [str(content) for content in self._content[mine]]
+        return found
 
     def training_scores(self, machine: str, detector: str, seed: int) -> Scores:
         """Scores that a detector gave its own training clips: shape (clips,)."""
@@ -290,7 +323,8 @@ class ScoreTable:
         found = [p.reason for p in self.problems if p.concerns(machine, detector, source, replicate)]
         return "; ".join(dict.fromkeys(found))
 
-    def _half(self, kind: str, source: str, machine: str, detector: str, replicate: Replicate) -> Half:
+    def half(self, kind: str, source: str, machine: str, detector: str, replicate: Replicate) -> Half:
+        """The test clips of one condition ("normal" or "anomaly") from one source."""
         own = replicate if source != REAL else Replicate(replicate.seed)
         rows = self._pools.get((machine, detector, source, *own))
         known = self.why_missing(machine, detector, source, own)
@@ -313,8 +347,10 @@ class ScoreTable:
 
     def _index(self) -> None:
         frame = self.frame
-        columns = {name: frame[name].to_numpy(dtype=object) for name in ("section", "domain", "condition", "clip_id")}
+        named = ("section", "domain", "condition", "content_hash", "clip_id")
+        columns = {name: frame[name].to_numpy(dtype=object) for name in named}
         self._section, self._domain, self._condition = columns["section"], columns["domain"], columns["condition"]
+        self._content = columns["content_hash"]
         self._score = frame["score"].to_numpy(dtype=np.float64)
         self._pools: dict[tuple[str, str, str, int, int], Any] = {}
         self._training: dict[tuple[str, str, str, int, int], Any] = {}
@@ -334,4 +370,5 @@ class ScoreTable:
 
 
 def _names(column: Iterable[Any], named: Iterable[str | None]) -> list[str]:
-    return sorted({str(name) for name in (*set(column), *named) if name is not None} - {REAL})
+    # A variant of a generator, such as mimii_gen.codec, is none of its own.
+    return sorted({str(name).partition(".")[0] for name in (*set(column), *named) if name is not None} - {REAL})

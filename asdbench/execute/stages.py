@@ -139,8 +139,8 @@ def _generate(job: Job) -> None:
     model = job.store.path(task["model"]) if task["model"] else None
     if generator.learns:
         refuse_leaks(generator.learnt_from(model), clips, roles, task["exposure"])
-    pool = roles.pool if generator.is_control else visible_pool(roles.pool, task["exposure"])
-    rows = _rows_to_make(roles, task["count"])
+    pool = roles.pool if task["whole_pool"] else visible_pool(roles.pool, task["exposure"])
+    rows = _rows_to_make(roles, task["count"], task["normals"])
     request = Request(rows=rows, pool=pool, sample_rate=roles.test.sample_rate or 0, model=model)
     done = 0
 
@@ -198,12 +198,25 @@ def checked_scores(scores: Any, expected: int) -> npt.NDArray[np.float64]:
     return array
 
 
-def _rows_to_make(roles: Roles, count: int | None) -> pd.DataFrame:
-    """What generators are asked for: anomalies with the labels of the real anomalous test clips.
+def _rows_to_make(roles: Roles, count: int | None, normals: bool) -> pd.DataFrame:
+    """What generators are asked for: anomalies with the labels of the real anomalous test clips, and normal clips.
 
     Where a machine has no anomalous test clip, the labels of its normal test clips are used.
+
+    Args:
+        roles: has the test clips.
+        count: clips of each condition; None for as many as there are real ones.
+        normals: ask for normal clips too.
     """
-    for condition in ("anomaly", "normal", "unknown"):
+    rows = _rows_like(roles, ("anomaly", "normal", "unknown"), count).assign(condition="anomaly")
+    if normals and len(roles.test.where(condition="normal")):
+        rows = pd.concat([rows, _rows_like(roles, ("normal",), count).assign(condition="normal")], ignore_index=True)
+    return name_rows(rows)
+
+
+def _rows_like(roles: Roles, conditions: tuple[str, ...], count: int | None) -> pd.DataFrame:
+    """Labels of the test clips of the first condition that there is, in turn."""
+    for condition in conditions:
         frame = roles.test.where(condition=condition).frame
         if len(frame):
             break
@@ -211,8 +224,7 @@ def _rows_to_make(roles: Roles, count: int | None) -> pd.DataFrame:
         raise UserError("there is no test clip whose labels a generated clip could take")
     frame = frame.sort_values("clip_id", kind="stable", ignore_index=True)
     frame = frame.iloc[np.arange(count or len(frame)) % len(frame)].reset_index(drop=True)
-    rows = frame[["machine", "section", "domain", "attributes"]].assign(split="test", condition="anomaly")
-    return name_rows(rows)
+    return frame[["machine", "section", "domain", "attributes"]].assign(split="test")
 
 
 def _roles(task: Task, store: Store) -> Roles:

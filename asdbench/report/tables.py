@@ -11,8 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from asdbench.compare.controls import CHANCE
 from asdbench.compare.gaps import summary_row
 from asdbench.compare.testsets import REAL, Replicate
+from asdbench.compare.verdict import NOT_ENOUGH
 from asdbench.metrics.official import ALL
 from asdbench.report import published
 
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from asdbench.compare import Comparison
 
 DASH = "–"
+_TOO_FEW = "too few"
+"""How a table prints the verdict `NOT_ENOUGH`."""
 FEW_CLIPS = 20
 """With fewer clips in a class a table says that they are few."""
 
@@ -76,6 +80,8 @@ def tables(comparison: Comparison) -> list[Table]:
         table_iv(comparison),
         gaps(comparison),
         summary(comparison),
+        agreement(comparison),
+        controls(comparison),
         official_scores(comparison),
         measures(comparison),
         decisions(comparison),
@@ -161,7 +167,7 @@ def gaps_of_detector(comparison: Comparison, detector: str) -> Table:
 
 def _gap_header(comparison: Comparison) -> list[str]:
     names = ["Machine", "Generator", "AUC original", "AUC generated", "gap (points)"]
-    return [*names, _interval_name(comparison), "clips", "seeds"]
+    return [*names, _interval_name(comparison), "floor", "verdict", "clips"]
 
 
 def _gap_rows(comparison: Comparison, detector: str, notes: Notes) -> list[list[str]]:
@@ -173,15 +179,112 @@ def _gap_rows(comparison: Comparison, detector: str, notes: Notes) -> list[list[
             counts = (cell["n_normal"], cell["n_anomaly_original"], cell["n_anomaly_generated"])
             auc_cells = [_original_cell(cell, notes), *_gap_cells(cell, notes)]
             label = groups[cell["generator"], cell["test_set"]]
-            rows.append([machine, label, *auc_cells, "/".join(map(str, counts)), _of(cell, "n_seeds", "")])
+            judged = [_floor(cell), _verdict(cell)]
+            seeds = _of(cell, "n_seeds", "")
+            seeds = f" {seeds.replace(' of ', '/')}" if "of" in seeds else ""
+            rows.append([machine, label, *auc_cells, *judged, "/".join(map(str, counts)) + seeds])
         values = published.table_iv(machine)
         if values is not None and len(cells):
-            rows.append([machine, "[published]", *_published_cells(machine), "", "", ""])
+            rows.append([machine, "[published]", *_published_cells(machine), "", "", "", ""])
     return rows
 
 
 def _long_gap_remarks(comparison: Comparison) -> list[str]:
-    return ["clips: normal/anomalous original/anomalous generated.", *_gap_remarks(comparison)]
+    comparisons = int(comparison.gaps["n_comparisons"].max()) if len(comparison.gaps) else 0
+    margin = f"{100 * comparison.margin:g}"
+    return [
+        "clips: normal/anomalous original/anomalous generated; then the seeds that count, where some are missing.",
+        "floor: mean |gap| in points that a perfect generator would show with as many clips.",
+        f"verdict: 'equivalent' within {margin} points (two one-sided tests); 'different' from a perfect generator "
+        f"(level {1 - comparison.confidence:.2g}, Holm-corrected over {comparisons} comparisons); 'too few' clips "
+        f"to see a gap of {margin} points, with the number of each kind that would be; else 'indistinguishable'.",
+        *_gap_remarks(comparison),
+    ]
+
+
+def _floor(cell: Mapping[str, Any]) -> str:
+    return "" if math.isnan(cell["floor"]) else f"{100 * cell['floor']:.2f}"
+
+
+def _verdict(cell: Mapping[str, Any]) -> str:
+    needed = cell["n_needed"]
+    if cell["verdict"] == NOT_ENOUGH and not math.isnan(needed):
+        return f"{_TOO_FEW}: {int(needed)}"
+    return _TOO_FEW if cell["verdict"] == NOT_ENOUGH else str(cell["verdict"])
+
+
+def agreement(comparison: Comparison) -> Table:
+    """Whether generated sets order machines and detectors as the real ones do."""
+    notes = Notes()
+    groups = _generated_sets(comparison.gaps)
+    rows = []
+    for row in _records(comparison.agreement):
+        label = groups[row["generator"], row["test_set"]]
+        scale = 100 if row["measure"] == "selection regret" else 1
+        name = f"{row['measure']} (points)" if scale == 100 else row["measure"]
+        value = DASH + notes.mark(row["reason"]) if math.isnan(row["value"]) else f"{scale * row['value']:.3f}"
+        interval = DASH if math.isnan(row["low"]) else f"{scale * row['low']:.3f} to {scale * row['high']:.3f}"
+        perfect = DASH if math.isnan(row["perfect"]) else f"{scale * row['perfect']:.3f}"
+        rows.append([row["detector"], label, name, value, interval, perfect, _of(row, "n_cells", "")])
+    header = [
+        "Detector",
+        "Generator",
+        "measure",
+        "value",
+        f"{100 * comparison.confidence:g} % interval",
+        "perfect",
+        "cells",
+    ]
+    return Table(
+        "agreement",
+        "Does the generated set order machines and detectors as the real one does?",
+        header,
+        rows,
+        notes.lines(),
+        comparison.agreement,
+        labels=3,
+        remarks=[
+            "pearson, spearman, kendall: of AUC over cells of machine, section and domain; detector kendall: order of "
+            "the detectors on a machine, mean over machines; selection regret: real AUC that is lost by taking the "
+            "detector that the generated set prefers. perfect: what a perfect generator would show with as many clips."
+        ],
+    )
+
+
+def controls(comparison: Comparison) -> Table:
+    """What detectors hear of the generator and its codec, apart from the fault."""
+    notes = Notes()
+    names = list(dict.fromkeys(comparison.controls["control"]))
+    rows = []
+    by = ["detector", "generator", "machine"]
+    for (detector, generator, machine), cells in comparison.controls.groupby(by, sort=False):
+        found = {row["control"]: row for row in _records(cells)}
+        real = next((row["expected"] for row in found.values() if row["expected"] != CHANCE), float("nan"))
+        values = [_control_cell(found[name], notes) for name in names]
+        rows.append([str(detector), str(generator), str(machine), DASH if math.isnan(real) else f"{real:.3f}", *values])
+    return Table(
+        "controls",
+        "Controls: AUC that tells the generator and its codec from the fault, with intervals",
+        ["Detector", "Generator", "Machine", "AUC original", *names],
+        rows,
+        notes.lines(),
+        comparison.controls,
+        labels=3,
+        remarks=[
+            "codec, normal and generated normal should be 0.5: above it the detector hears the codec, or the generator "
+            "(artefact AUC). codec, anomaly and matched should be the AUC original: the ceiling in this codec, and the "
+            "gap without the artefact. *: what should be lies outside the interval."
+        ]
+        if rows
+        else [],
+    )
+
+
+def _control_cell(row: Mapping[str, Any], notes: Notes) -> str:
+    if math.isnan(row["auc"]):
+        return DASH + notes.mark(row["reason"])
+    interval = "" if math.isnan(row["auc_low"]) else f" ({row['auc_low']:.2f}–{row['auc_high']:.2f})"
+    return f"{row['auc']:.3f}{interval}{' *' if row['deviates'] is True else ''}"
 
 
 def summary(comparison: Comparison) -> Table:
@@ -467,8 +570,8 @@ def _gap_remarks(comparison: Comparison) -> list[str]:
     kinds = [published.table_iv(machine) is not None for machine in comparison.machines]
     confidence = f"{100 * comparison.confidence:g} %"
     remarks = [
-        f"gap: AUC generated - AUC original in points (1 point = 0.01); {confidence} interval: paired bootstrap over "
-        f"clips, {comparison.resamples} resamples, given the fitted detectors.",
+        f"gap: AUC generated - AUC original in points (1 point = 0.01); {confidence} interval: over clips, paired "
+        "where test sets share them, given the fitted detectors (the bootstrap's is in gaps_long.csv).",
         f"[published]: {published.CITATION}." if any(kinds) else "",
         _remark_on_few_clips(gaps),
         "One seed: there is no standard deviation." if int(gaps["n_seeds_expected"].max()) == 1 else "",
@@ -487,8 +590,8 @@ def _remark_on_few_clips(gaps: pd.DataFrame) -> str:
     if not few:
         return ""
     return (
-        f"Fewer than {FEW_CLIPS} clips in a class ({', '.join(few)}): too few to conclude anything; the bootstrap "
-        "knows nothing of what so few clips do not show, and its intervals are too narrow."
+        f"Fewer than {FEW_CLIPS} clips in a class ({', '.join(few)}): too few to conclude anything; no interval "
+        "knows of what so few clips do not show."
     )
 
 

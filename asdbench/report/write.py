@@ -10,7 +10,18 @@ from asdbench.report import formats, tables
 if TYPE_CHECKING:
     from asdbench.compare import Comparison
 
-TIDY = ("metrics", "gaps", "summary", "official", "decisions", "clips", "problems")
+TIDY = (
+    "metrics",
+    "gaps",
+    "summary",
+    "agreement",
+    "controls",
+    "official",
+    "official_summary",
+    "decisions",
+    "clips",
+    "problems",
+)
 """Tables of a `Comparison` that are written as they are, as ``<name>_long.csv``."""
 
 
@@ -42,7 +53,7 @@ def write_tables(comparison: Comparison, folder: Path) -> list[Path]:
 def render(comparison: Comparison, width: int = formats.WIDTH) -> str:
     """Render the gaps by detector, their summary, the official scores and the problems as text for a terminal."""
     shown = [tables.gaps_of_detector(comparison, detector) for detector in comparison.detectors]
-    shown += [tables.summary(comparison), tables.official_scores(comparison)]
+    shown += [tables.summary(comparison), tables.controls(comparison), tables.official_scores(comparison)]
     if comparison.gaps.empty:
         shown.append(tables.measures(comparison))
     shown.append(tables.problems(comparison))

@@ -5,8 +5,8 @@ Heavy libraries are imported inside the methods, so that plugins can be listed f
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, ClassVar, Literal
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import pydantic
 
@@ -41,6 +41,7 @@ class MimiiGen(Generator):
     """
 
     learns: ClassVar[bool] = True
+    controls: ClassVar[Mapping[str, Mapping[str, Any]]] = {"codec": {"reconstruct": True}}
 
     checkpoint: str | None = setting(
         None, min_length=1, description="finished model: folder or hub id; None: train one"
@@ -132,6 +133,11 @@ class MimiiGen(Generator):
     severity: float | None = setting(
         None, ge=0, sampling=True, description="severity told in captions of anomalies; None: drawn as it was met"
     )
+    reconstruct: bool = setting(
+        False,
+        sampling=True,
+        description="as a control: real clips of the pool through the codec, nothing generated",
+    )
     sampling_batch: int = setting(8, ge=1, le=1024, sampling=True, description="clips sampled at once")
     sampling_precision: Literal["auto", "float32", "bf16"] = setting(
         "auto", sampling=True, description="of the U-Net; auto: bf16 on a CUDA GPU, else float32"
@@ -199,6 +205,10 @@ class MimiiGen(Generator):
         Raises:
             UserError: the model cannot be loaded, or cannot make what is asked for.
         """
+        if self.reconstruct:
+            from .reconstruction import reconstruct
+
+            return reconstruct(self, request)
         from .making import make
 
         return make(self, request)

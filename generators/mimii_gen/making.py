@@ -7,9 +7,6 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
-import soxr
 import torch
 
 from asdbench import GeneratedClip, Request, UserError, warn
@@ -20,14 +17,13 @@ from ..matching import Pool
 from .conditioning.captions import Description, caption, paraphrase_of, seen, templates, unseen
 from .pipeline import MimiiGenPipeline, load_pipeline
 from .record import describe, read_record
+from .resampling import Waveform, resampled
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from .conditioning.caption_t5 import CaptionWriter
     from .generator import MimiiGen
-
-Waveform = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -141,7 +137,7 @@ class _Maker:
             )
             made |= dict(zip(places, waveforms, strict=True))
         for place, order in enumerate(orders):
-            waveform = _resampled(made[place], pipeline.sample_rate, rate, order.num_samples)
+            waveform = resampled(made[place], pipeline.sample_rate, rate, order.num_samples)
             yield GeneratedClip(waveform, order.provenance, order.attributes)
 
     def warn_of_unseen(self, orders: Sequence[_Order]) -> None:
@@ -183,7 +179,7 @@ class _Maker:
             )
         waveform = waveform[:wanted]
         length = len(waveform)
-        waveform = _resampled(waveform, self.request.sample_rate, self.pipeline.sample_rate)
+        waveform = resampled(waveform, self.request.sample_rate, self.pipeline.sample_rate)
         origin = {**self.hosts.host(position), "host_match": level, "strength": self.generator.strength}
         return waveform, length, self.hosts.attributes(position, row), origin
 
@@ -224,11 +220,3 @@ class _Maker:
         from .conditioning.caption_t5 import CaptionWriter
 
         return CaptionWriter(self.generator.caption_model, self.device)
-
-
-def _resampled(waveform: Waveform, from_rate: int, to_rate: int, length: int | None = None) -> Waveform:
-    """Resample to exactly a length, if none is given to that which the rates ask for; the level is kept."""
-    length = round(len(waveform) * to_rate / from_rate) if length is None else length
-    if from_rate != to_rate:
-        waveform = np.asarray(soxr.resample(waveform, from_rate, to_rate, quality="HQ"), dtype=np.float32)
-    return np.pad(waveform[:length], (0, max(0, length - len(waveform))))

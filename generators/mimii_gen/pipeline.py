@@ -266,6 +266,13 @@ class MimiiGenPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers is
             waveforms += list(made[:count].float().cpu().numpy())
         return waveforms
 
+    @torch.inference_mode()
+    def reconstruct(self, audio: Waveform) -> Waveform:
+        """Encode and decode a waveform at `sample_rate`: what is lost when nothing is generated."""
+        coded = self._codec.encode(torch.from_numpy(audio)[None].to(self._codec.device))
+        decoded = self._codec.decode(self._codec.latents(coded), len(audio))
+        return np.asarray(decoded[0].float().cpu().numpy())
+
     def _texts(self, captions: Sequence[str | Description], seeds: Sequence[int]) -> list[str]:
         _require(not isinstance(captions, str), "captions is a single string, expected a list with one for each clip")
         _require(len(seeds) == len(captions), f"there are {len(captions)} captions and {len(seeds)} seeds")

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from asdbench.compare import bootstrap
+from asdbench.compare.estimates import Estimate
 from asdbench.metrics.detection import mann_whitney_auc
 
 
@@ -61,6 +63,48 @@ def test_delong_is_the_deviation_of_repeated_experiments() -> None:
     draws = [(rng.normal(size=60), rng.normal(1, size=60)) for _ in range(1500)]
     spread = np.std([mann_whitney_auc(x, y) for x, y in draws])
     assert np.mean([bootstrap.delong_se(x, y) for x, y in draws[:200]]) == pytest.approx(spread, rel=0.06)
+
+
+def test_resamples_of_another_size() -> None:
+    weights = bootstrap.draw_weights(10, 200, np.random.default_rng(6), size=25)
+    assert weights.shape == (200, 10)
+    assert (weights.sum(axis=1) == 25).all()
+    aucs = bootstrap.weighted_aucs(np.arange(10.0), np.arange(10.0) + 0.5, weights, weights)
+    expected = mann_whitney_auc(np.repeat(np.arange(10.0), weights[7]), np.repeat(np.arange(10.0) + 0.5, weights[7]))
+    assert aucs[7] == pytest.approx(expected)
+
+
+def test_bca_of_a_symmetric_unbiased_bootstrap_is_the_percentiles() -> None:
+    resampled = np.linspace(-1, 1, 2001)
+    assert bootstrap.bca_interval(0.0, resampled, None, 0.9) == pytest.approx((-0.9, 0.9), abs=1e-3)
+
+
+def test_bca_by_hand() -> None:
+    """Efron's formulas with 40 % of the resamples below the value and a skewed influence."""
+    resampled = np.linspace(0, 1, 100001)
+    influence = np.array([0.0, 0.0, 0.0, 4.0])
+    estimate = Estimate(0.4, {("anomaly",): influence})
+    centred = influence - 1
+    acceleration = (centred**3).sum() / 4**3 / (6 * (influence.var(ddof=1) / 4) ** 1.5)
+    bias = stats.norm.ppf(0.4)
+    expected = [
+        stats.norm.cdf(bias + (bias + z) / (1 - acceleration * (bias + z))) for z in stats.norm.ppf([0.025, 0.975])
+    ]
+    assert bootstrap.bca_interval(0.4, resampled, estimate, 0.95) == pytest.approx(expected, abs=1e-4)
+
+
+def test_bca_has_no_interval_without_width() -> None:
+    assert np.isnan(bootstrap.bca_interval(1.0, np.ones(50), None, 0.95)[0])
+
+
+def test_bootstrap_interval_of_a_gap_uses_the_correlation_of_the_draws() -> None:
+    rng = np.random.default_rng(7)
+    draws = rng.normal(size=4000)
+    limits = (0.3, 0.7)
+    same = bootstrap.bootstrap_gap_interval(0.5, limits, draws, 0.5, limits, draws)
+    assert same == pytest.approx((0, 0), abs=1e-6)
+    apart = bootstrap.bootstrap_gap_interval(0.5, limits, draws, 0.5, limits, rng.normal(size=4000))
+    assert apart == pytest.approx((-0.2 * np.sqrt(2), 0.2 * np.sqrt(2)), abs=0.01)
 
 
 def test_percentile_interval() -> None:

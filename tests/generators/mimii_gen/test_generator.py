@@ -217,6 +217,20 @@ def test_audio_to_audio_starts_from_a_normal_clip_of_the_machine(model, clips):
     assert distances[0] < distances[1]
 
 
+def test_as_a_control_real_clips_go_through_the_codec(model, clips):
+    asked = pd.concat([rows(2), rows(2, condition="normal").assign(clip_id=["n/0", "n/1"])], ignore_index=True)
+    pipeline = load_pipeline(str(model / "out"))
+    hosts = set()
+    for clip, condition in zip(made(model, clips, asked, reconstruct=True), asked["condition"], strict=True):
+        host = clips.frame[clips.frame["clip_id"] == clip.provenance["host"]].iloc[0]
+        assert host.condition == condition
+        codes = pipeline.codec.encode(torch.from_numpy(clips.waveform(int(host.name)))[None, None], bandwidth=9.6)
+        decoded = pipeline.codec.decode(codes.audio_codes, codes.audio_scales)[0][0, 0].numpy()
+        np.testing.assert_allclose(clip.waveform, decoded[: len(clip.waveform)], atol=1e-6)
+        hosts.add(host.clip_id)
+    assert len(hosts) == 4
+
+
 def test_clip_length_is_free(model, clips):
     assert made(model, clips, rows(1), inference_steps=1, clip_seconds=2.5)[0].waveform.shape == (40000,)
     with pytest.raises(UserError, match=r"clip_seconds: found 0\.01 s"):
@@ -414,9 +428,12 @@ def test_a_benchmark_trains_generates_and_compares(tiny_codec, tiny_t5, tmp_path
     results = asdbench.run(spec, runs=tmp_path, workers=0)
     assert results.gaps["gap"].notna().all()
     assert set(results.gaps["machine"]) == {"fan", "valve"}
-    captions = [json.loads(text)["caption"] for text in results.generated["provenance"]]
-    assert all(captions)
-    assert len(results.generated) == 8
+    own = results.generated[results.generated["generator"] == "mimii_gen"]
+    assert own.groupby("condition").size().to_dict() == {"anomaly": 8, "normal": 8}
+    assert all(json.loads(text)["caption"] for text in own["provenance"])
+    controls = results.comparison.controls
+    assert set(controls["control"]) == {"codec, normal", "codec, anomaly", "generated normal", "matched"}
+    assert controls["auc"].notna().all()
 
 
 def test_every_process_has_a_gpu_of_its_own(monkeypatch):

@@ -1,0 +1,194 @@
+"""The perfect generator: what gap it would show, and how surprising a measured gap would be if the generator were one.
+
+A perfect generator draws fresh clips from the true distribution. Given the normal clips and the fitted detectors, its
+gap is the difference of two means of placements (see `asdbench.compare.estimates`): over the clips of the real set and
+over as many as were generated, all from one distribution. From this follow the *noise floor*, taken from real clips
+only, and the *p-value* of a measured gap, where both sets estimate the common spread (so that it holds its level where
+few clips of the one set are misplaced).
+
+**Split halves and the factor sqrt(2).** Let S^2 be the variance of the placements of m real clips. The mean of a random
+half differs from the mean of all by a deviation of variance S^2 (m - h) / (h m), h = m // 2, which is S^2 / m for
+halves: exactly that of the mean of m fresh clips about its expectation. So a half's deviation stands for a fresh set of
+the size of the *whole* set, and times sqrt(m / n) for one of n clips; the gap of a perfect generator is the difference
+of two such deviations, of variance S^2 (1 / m + 1 / n). The plain difference of the two halves is twice a deviation, of
+variance 4 S^2 / m: it is the gap at m / 2 clips and overstates the one at m = n clips by sqrt(2).
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from asdbench.compare.estimates import Pool
+from asdbench.compare.power import placement_variance
+from asdbench.compare.testsets import Replicate
+from asdbench.metrics.detection import Scores
+
+MIN_SPLIT = 20
+"""Fewest real clips that are split in halves; with fewer the floor is that of the binormal model."""
+DRAWS = 4000
+
+
+@dataclass(frozen=True)
+class Placed:
+    """Clips of one pool as one detector places them.
+
+    Attributes:
+        placements: of the clips, shape (clips,).
+        influence: of the recordings of the pool, shape (recordings,); the placements themselves where each recording is
+            one clip. See `asdbench.compare.sharing`.
+    """
+
+    placements: Scores
+    influence: Scores
+
+    def __len__(self) -> int:
+        return len(self.placements)
+
+
+@dataclass(frozen=True)
+class Side:
+    """The clips of one kind (nearly always the anomalous ones) that original and generated test set do not share.
+
+    Attributes:
+        real: the real clips in the original test set, by detector seed.
+        made: the generated clips by pool (mostly one a generation seed), then by repetition, whose first part is the
+            detector seed.
+        other: number of clips of the other kind, among which these are placed.
+    """
+
+    real: Mapping[int, Placed]
+    made: Mapping[Pool, Mapping[Replicate, Placed]]
+    other: int
+
+    @property
+    def repetitions(self) -> int:
+        """Pairs of detector and generation seed."""
+        return sum(len(group) for group in self.made.values())
+
+    @property
+    def real_weights(self) -> dict[int, float]:
+        """Share of each detector seed in the mean over repetitions."""
+        counts = Counter(replicate.seed for group in self.made.values() for replicate in group)
+        return {seed: counts[seed] / self.repetitions for seed in self.real}
+
+
+def perfect_p(gap: float, sides: Sequence[Side]) -> float:
+    """Two-sided p-value of a gap if the generator is perfect; NaN with fewer than three clips to compare.
+
+    With one seed this is the two-sample test of placements with their total variance about the common mean: the
+    permutation test's variance, with Student's t for its shape. With more seeds the spread of each detector's
+    placements is estimated likewise, and the correlations between detectors from the clips that they share.
+    """
+    from scipy import special
+
+    variance, freedom = 0.0, 0
+    for side in sides:
+        spread = {}
+        for seed, own in side.real.items():
+            same = [one.placements for group in side.made.values() for r, one in group.items() if r.seed == seed]
+            spread[seed] = float(np.concatenate([own.placements, *same]).std(ddof=1))
+        weights = side.real_weights
+        groups = [[(own, weights[seed] * spread[seed]) for seed, own in side.real.items()]]
+        for group in side.made.values():
+            groups.append([(one, spread[r.seed] / side.repetitions) for r, one in group.items()])
+        for members in groups:
+            scales = np.array([scale / math.sqrt(len(one)) for one, scale in members])
+            variance += float(scales @ _correlations([one.influence for one, _ in members]) @ scales)
+            freedom += max(len(one.influence) for one, _ in members) - 1
+    if freedom < 1:
+        return float("nan")
+    if variance <= 0:
+        return 1.0 if gap == 0 else 0.0
+    return float(2 * special.stdtr(freedom, -abs(gap) / math.sqrt(variance)))
+
+
+def floor_draws(sides: Sequence[Side], auc: float, rng: np.random.Generator, draws: int = DRAWS) -> tuple[Scores, str]:
+    """Draw gaps of a perfect generator.
+
+    Args:
+        sides: what the two test sets do not share.
+        auc: on the original set, for the binormal model.
+        rng: random stream.
+        draws: how many.
+
+    Returns:
+        The gaps, shape (draws,), and the method: "split halves", "binormal" or both, joined by " and ".
+    """
+    total = np.zeros(draws)
+    methods = []
+    for side in sides:
+        weights = side.real_weights
+        real = np.sum([weights[seed] * own.placements for seed, own in side.real.items()], axis=0)
+        made = [
+            (
+                np.sum([side.real[r.seed].placements for r in group], axis=0) / side.repetitions,
+                min(len(one) for one in group.values()),
+            )
+            for group in side.made.values()
+        ]
+        clips = len(real)
+        if clips >= MIN_SPLIT and np.ptp(real) > 0:
+            methods.append("split halves")
+            total -= _half_deviations(real, draws, rng)
+            for own, size in made:
+                total += _half_deviations(own, draws, rng) * math.sqrt(clips / size)
+        else:
+            methods.append("binormal")
+            shares = [len(group) / side.repetitions for group in side.made.values()]
+            sizes = [size for _, size in made]
+            fresh = 1 / clips + sum(share**2 / size for share, size in zip(shares, sizes, strict=True))
+            total += math.sqrt(placement_variance(inside(auc, min(clips, side.other)), side.other) * fresh) * (
+                _normal_scores(draws, rng)
+            )
+    return total, " and ".join(dict.fromkeys(methods))
+
+
+def inside(auc: float, clips: int) -> float:
+    """An AUC that is not 0 or 1: where it is, half a clip of ``clips`` is taken to be misplaced."""
+    return auc if 0 < auc < 1 else (auc * clips + 0.5) / (clips + 1)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """P-values adjusted for their number (Holm 1979, Scand. J. Stat. 6:65-70); NaN stays and does not count."""
+    adjusted = [float("nan")] * len(p_values)
+    order = sorted((i for i, p in enumerate(p_values) if not math.isnan(p)), key=lambda i: p_values[i])
+    largest = 0.0
+    for rank, index in enumerate(order):
+        largest = max(largest, min((len(order) - rank) * p_values[index], 1.0))
+        adjusted[index] = largest
+    return adjusted
+
+
+def _half_deviations(values: Scores, draws: int, rng: np.random.Generator) -> Scores:
+    """Mean of a random half minus the mean of all, with the variance of the mean of as many fresh values."""
+    clips, half = len(values), len(values) // 2
+    centred = values - values.mean()
+    deviations = np.empty(draws)
+    step = max(1, 2**20 // clips)
+    for start in range(0, draws, step):
+        rows = min(step, draws - start)
+        chosen = np.argpartition(rng.random((rows, clips)), half, axis=1)[:, :half]
+        deviations[start : start + rows] = centred[chosen].mean(axis=1)
+    return deviations * math.sqrt(half / (clips - half))
+
+
+def _normal_scores(draws: int, rng: np.random.Generator) -> Scores:
+    """Standard normal quantiles in random order: a sample without sampling error."""
+    from scipy import special
+
+    return rng.permutation(special.ndtri((np.arange(draws) + 0.5) / draws))
+
+
+def _correlations(influences: Sequence[Scores]) -> Scores:
+    """Between detectors over the recordings; 1, the cautious value, where a detector places all clips alike."""
+    rows = np.array([own - own.mean() for own in influences])
+    lengths = np.sqrt((rows**2).sum(axis=1))
+    products = np.outer(lengths, lengths)
+    correlations = np.where(products > 0, rows @ rows.T / np.where(products > 0, products, 1), 1.0)
+    np.fill_diagonal(correlations, 1.0)
+    return np.asarray(correlations)
