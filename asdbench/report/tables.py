@@ -257,7 +257,9 @@ def controls(comparison: Comparison) -> Table:
     names = list(dict.fromkeys(comparison.controls["control"]))
     rows = []
     by = ["detector", "generator", "machine"]
-    for (detector, generator, machine), cells in comparison.controls.groupby(by, sort=False):
+    order = {name: place for place, name in enumerate(comparison.detectors)}
+    placed = comparison.controls.sort_values("detector", key=lambda names: names.map(order), kind="stable")
+    for (detector, generator, machine), cells in placed.groupby(by, sort=False):
         found = {row["control"]: row for row in _records(cells)}
         real = next((row["expected"] for row in found.values() if row["expected"] != CHANCE), float("nan"))
         values = [_control_cell(found[name], notes) for name in names]
@@ -284,7 +286,7 @@ def _control_cell(row: Mapping[str, Any], notes: Notes) -> str:
     if math.isnan(row["auc"]):
         return DASH + notes.mark(row["reason"])
     interval = "" if math.isnan(row["auc_low"]) else f" ({row['auc_low']:.2f}–{row['auc_high']:.2f})"
-    return f"{row['auc']:.3f}{interval}{' *' if row['deviates'] is True else ''}"
+    return f"{row['auc']:.2f}{interval}{'*' if row['deviates'] is True else ' '}"
 
 
 def summary(comparison: Comparison) -> Table:

@@ -208,3 +208,28 @@ def test_nan_is_never_printed(comparison: Comparison) -> None:
     text = render(comparison) + "".join(str(table.rows) for table in tables.tables(comparison))
     assert "nan" not in text.lower().replace("nanmean", "")
     assert math.isnan(comparison.gaps["gap"].min(skipna=False))
+
+
+def test_floor_and_verdict_stand_beside_the_gap(comparison: Comparison) -> None:
+    table = tables.gaps(comparison)
+    floor, verdict, gap = (table.header.index(name) for name in ("floor", "verdict", "gap (points)"))
+    cells = {(row.detector, row.machine, row.generator): row for row in comparison.gaps.itertuples()}
+    seen = set()
+    for row in table.rows:
+        cell = cells.get((row[0], row[1], row[2]))
+        if cell is None or row[gap].startswith("–"):
+            continue
+        assert row[floor] == f"{100 * cell.floor:.2f}"
+        shown = f"too few: {int(cell.n_needed)}" if cell.verdict == "not enough clips" else cell.verdict
+        assert row[verdict] == shown
+        seen.add(cell.verdict)
+    assert seen
+
+
+def test_agreement_is_a_row_a_measure(comparison: Comparison) -> None:
+    table = tables.agreement(comparison)
+    assert len(table.rows) == len(comparison.agreement) > 0
+    for row, cell in zip(table.rows, comparison.agreement.itertuples(), strict=True):
+        assert row[0] == cell.detector
+        scale = 100 if cell.measure == "selection regret" else 1
+        assert row[3].startswith("–") if cell.value != cell.value else row[3] == f"{scale * cell.value:.3f}"
