@@ -234,6 +234,25 @@ def plan(
 
 
 @main.command()
+@click.argument("runs", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--csv", is_flag=True, help="Print the figures in full precision as CSV.")
+def compare(runs: tuple[Path, ...], csv: bool) -> None:
+    """Put the generators of RUNS side by side; without RUNS, judge the published Table IV.
+
+    A run is its folder. All must have been tested on the same real clips, with the same detectors and seeds.
+    """
+    from asdbench.report import formats
+    from asdbench.results import load
+    from asdbench.side_by_side import side_by_side
+
+    table = side_by_side([load(run) for run in dict.fromkeys(runs)])
+    if csv:
+        click.echo(formats.to_csv(table.numbers), nl=False)
+        return
+    click.echo(f"{formats.to_text(table)}\n{formats.remarks_to_text([table])}", nl=False)
+
+
+@main.command()
 @click.option("--auc", type=click.FloatRange(0, 1, min_open=True, max_open=True), required=True, help="On real clips.")
 @click.option("--gap", type=float, help="Gap that is to be found, as a fraction: 0.05 is 5 points.")
 @click.option("--clips", type=click.IntRange(2), help="Clips of each kind, to ask which gap they show.")
