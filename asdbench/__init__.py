@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from asdbench.clips import ClipSet
     from asdbench.errors import NotApplicableError, UserError, did_you_mean, warn
     from asdbench.features import LogmelSettings, logmel
+    from asdbench.frames import records
     from asdbench.plugins import (
         Dataset,
         Detector,
@@ -52,6 +53,7 @@ _HOMES = {
     "generator": "plugins",
     "logmel": "features",
     "metric": "plugins",
+    "records": "frames",
     "setting": "plugins",
     "warn": "errors",
 }
@@ -77,6 +79,7 @@ __all__ = [
     "load",
     "logmel",
     "metric",
+    "records",
     "run",
     "setting",
     "warn",

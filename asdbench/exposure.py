@@ -25,11 +25,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def visible_pool(pool: ClipSet, exposure: Exposure) -> ClipSet:
-    """The clips of one machine's pool that a generator may use to make clips of that machine."""
-    return pool if exposure == "same-machine" else pool.where(condition="normal")
-
-
 def training_clips(machines: Iterable[ClipSet], holdout: Holdout, exposure: Exposure, target: str | None) -> ClipSet:
     """The clips that a generator may learn from.
 
@@ -44,7 +39,7 @@ def training_clips(machines: Iterable[ClipSet], holdout: Holdout, exposure: Expo
 
 
 def without_hidden(clips: ClipSet, exposure: Exposure, target: str | None) -> ClipSet:
-    """Leave out the anomalies that an exposure hides; see `training_clips`."""
+    """Leave out the anomalies that an exposure hides from a generator of clips of ``target``; see `training_clips`."""
     if exposure == "same-machine":
         return clips
     hidden = clips.frame["condition"] != "normal"

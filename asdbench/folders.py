@@ -47,24 +47,24 @@ def remove_abandoned(parent: Path) -> None:
             _unlock(lock)
 
 
-def lock_file(path: Path) -> int:
-    """Wait until no other process has the lock of a file, which is made where it is absent, and take it."""
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Have the lock of a file in the block, after waiting for other processes; the file is made where it is absent."""
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         if fcntl is None:
-            return descriptor
+            break
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         try:
             if os.path.samestat(os.fstat(descriptor), os.stat(path)):
-                return descriptor
+                break
         except FileNotFoundError:
             pass  # who had it removed it; whoever comes next makes another
         os.close(descriptor)
-
-
-def unlock_file(descriptor: int) -> None:
-    """Give back what `lock_file` took."""
-    os.close(descriptor)
+    try:
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _lock(folder: Path) -> int | None:

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from asdbench.clips import COLUMNS, ClipSet
+from asdbench.clips import ClipSet
 from asdbench.datasets.writing import write_attributes, write_table
 from asdbench.errors import UserError
 from asdbench.folders import temporary_folder
-from asdbench.generation import name_rows, records, write_clips
+from asdbench.frames import records
+from asdbench.generation import name_rows, write_clips
 from asdbench.plugins import Generator, Request
 from asdbench.progress import Progress
 from asdbench.store import disk_errors
@@ -109,7 +110,7 @@ def generate(
     """
     if os.path.lexists(out) and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"{out}: expected no folder or an empty one, but it holds files; choose another place")
-    request = Request(rows, pool if pool is not None else _nothing(sample_rate), sample_rate)
+    request = Request(rows, pool if pool is not None else ClipSet.from_files([], sample_rate), sample_rate)
     with disk_errors(out), temporary_folder(out.absolute().parent) as part:
         folder = part / "clips"
         folder.mkdir()
@@ -140,12 +141,6 @@ def _write_tables(generator: Generator, clips: ClipSet, folder: Path) -> None:
         "inputs": generator.inputs(),
     }
     (folder / ABOUT).write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
-
-
-def _nothing(sample_rate: int) -> ClipSet:
-    import pandas as pd
-
-    return ClipSet(pd.DataFrame({name: pd.Series(dtype=object) for name in COLUMNS}), sample_rate)
 
 
 def parse_attributes(texts: Iterable[str]) -> dict[str, str]:

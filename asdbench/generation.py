@@ -14,6 +14,7 @@ import pandas as pd
 from asdbench import audio
 from asdbench.clips import ClipSet
 from asdbench.errors import PluginError
+from asdbench.frames import records
 from asdbench.plugins import GeneratedClip, Generator, Request
 
 _LONGEST_NAME = 200  # bytes; file systems allow 255
@@ -87,11 +88,6 @@ def checked_waveform(clip: GeneratedClip, index: int, sample_rate: int) -> npt.N
     if flaw:
         raise PluginError(f"generated clip {index}: {flaw}")
     return waveform
-
-
-def records(rows: pd.DataFrame) -> list[dict[str, Any]]:
-    """The rows of a table as mappings."""
-    return [{str(name): value for name, value in row.items()} for row in rows.to_dict("records")]
 
 
 def _name(index: int, row: Mapping[str, Any]) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from asdbench.compare.controls import ARTEFACT
 from asdbench.compare.published import published_summary
 from asdbench.errors import UserError
-from asdbench.generation import records
+from asdbench.frames import records
 from asdbench.report import published
 from asdbench.report.tables import DASH, Notes, Table
 

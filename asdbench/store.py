@@ -19,7 +19,7 @@ from typing import Any
 
 from asdbench import audio
 from asdbench.errors import UserError
-from asdbench.folders import lock_file, remove_abandoned, temporary_folder, unlock_file
+from asdbench.folders import locked, remove_abandoned, temporary_folder
 
 FORMAT = 1
 """Part of every key; to be raised when artefacts of before cannot be used any more."""
@@ -140,13 +140,11 @@ class Store:
         It stays when the block ends, however it ends, until `discard_work`. One process at a time has it: others wait.
         """
         folder = self._work(key)
-        with disk_errors(self.root):
-            folder.mkdir(parents=True, exist_ok=True)
-            lock = lock_file(folder.with_suffix(".lock"))
-        try:
+        with ExitStack() as stack:
+            with disk_errors(self.root):
+                folder.mkdir(parents=True, exist_ok=True)
+                stack.enter_context(locked(folder.with_suffix(".lock")))
             yield folder
-        finally:
-            unlock_file(lock)
 
     def cache_folder(self, name: str) -> Path:
         """A folder for what plugins of a name keep between units, each in its own way; it may be deleted any time."""

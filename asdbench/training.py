@@ -11,7 +11,7 @@ from asdbench import plugins
 from asdbench.clips import ClipSet
 from asdbench.errors import UserError, did_you_mean
 from asdbench.exposure import without_hidden
-from asdbench.folders import lock_file, remove_abandoned, temporary_folder, unlock_file
+from asdbench.folders import locked, remove_abandoned, temporary_folder
 from asdbench.plugins import Generator, Training
 from asdbench.progress import Progress
 from asdbench.settings_text import build_plugin
@@ -105,16 +105,16 @@ def train(
         with temporary_folder(work) as folder:
             generator.train(Training(clips, folder, work, cache, exposure))
         return False
-    lock = lock_file(work / ".lock")
-    try:
-        with temporary_folder(work) as folder, progress.track(f"train {generator.name}") as tell:
-            model = folder / "model"
-            model.mkdir()
-            generator.train(Training(clips, model, work, cache, exposure, tell))
-            with disk_errors(out):
-                _move(model, out)
-    finally:
-        unlock_file(lock)
+    with (
+        locked(work / ".lock"),
+        temporary_folder(work) as folder,
+        progress.track(f"train {generator.name}") as tell,
+    ):
+        model = folder / "model"
+        model.mkdir()
+        generator.train(Training(clips, model, work, cache, exposure, tell))
+        with disk_errors(out):
+            _move(model, out)
     return True
 
 

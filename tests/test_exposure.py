@@ -7,7 +7,7 @@ import pytest
 
 from asdbench.clips import ClipSet
 from asdbench.errors import UserError
-from asdbench.exposure import model_for, refuse_leaks, training_clips, visible_pool
+from asdbench.exposure import model_for, refuse_leaks, training_clips, without_hidden
 from asdbench.roles import assign_roles
 from asdbench.spec import Holdout
 from asdbench.testing import example_clips
@@ -59,9 +59,9 @@ def test_exposure_hides_the_anomalies_of_the_machine_or_all(fan, pump):
 
 def test_what_generators_see_while_they_generate(fan):
     pool = assign_roles(fan, HOLDOUT).pool
-    assert visible_pool(pool, "same-machine") is pool
+    assert without_hidden(pool, "same-machine", machine_of(fan)) is pool
     for exposure in ("other-machines", "none"):
-        assert set(visible_pool(pool, exposure).frame["condition"]) == {"normal"}
+        assert set(without_hidden(pool, exposure, machine_of(fan)).frame["condition"]) == {"normal"}
 
 
 def learnt(*parts):

@@ -20,6 +20,7 @@ from asdbench.compare.official_scores import OFFICIAL_SUMMARY_COLUMNS, measure_e
 from asdbench.compare.scoring import Scorer
 from asdbench.compare.testsets import REAL, Replicate, ScoreTable, TestSet, TestSetSpec, expand
 from asdbench.compare.verdict import MARGIN
+from asdbench.frames import records
 from asdbench.metrics import detection, official, threshold
 
 if TYPE_CHECKING:
@@ -309,7 +310,7 @@ def _official(table: ScoreTable, specs: Sequence[TestSetSpec], years: Sequence[i
         for year in years:
             found = official.official_score(clips, year, table.machines, reasons)
             own = {"year": year, **names}
-            rows += [own | {str(key): value for key, value in row.items()} for row in found.rows.to_dict("records")]
+            rows += [own | row for row in records(found.rows)]
             total = {"machine": ALL, "section": ALL, "measure": "official score", "n_normal": None, "n_anomaly": None}
             rows.append(own | total | {"row": "total", "value": found.total, "reason": found.reason})
             if found.missing:

@@ -17,7 +17,7 @@ import pandas as pd
 from asdbench import plugins
 from asdbench.clips import ClipSet
 from asdbench.errors import PluginError, UserError
-from asdbench.exposure import refuse_leaks, training_clips, visible_pool
+from asdbench.exposure import refuse_leaks, training_clips, without_hidden
 from asdbench.generation import name_rows, write_clips
 from asdbench.plan import CLIPS, FILES
 from asdbench.plugins import Plugin, Registry, Request, Training
@@ -139,7 +139,8 @@ def _generate(job: Job) -> None:
     model = job.store.path(task["model"]) if task["model"] else None
     if generator.learns:
         refuse_leaks(generator.learnt_from(model), clips, roles, task["exposure"])
-    pool = roles.pool if task["whole_pool"] else visible_pool(roles.pool, task["exposure"])
+    machine = str(clips.frame["machine"].iat[0])
+    pool = roles.pool if task["whole_pool"] else without_hidden(roles.pool, task["exposure"], machine)
     rows = _rows_to_make(roles, task["count"], task["normals"])
     request = Request(rows=rows, pool=pool, sample_rate=roles.test.sample_rate or 0, model=model)
     done = 0

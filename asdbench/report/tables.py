@@ -15,6 +15,7 @@ from asdbench.compare.controls import CHANCE
 from asdbench.compare.gaps import summary_row
 from asdbench.compare.testsets import REAL, Replicate
 from asdbench.compare.verdict import NOT_ENOUGH
+from asdbench.frames import records
 from asdbench.metrics.official import ALL
 from asdbench.report import published
 
@@ -105,7 +106,7 @@ def table_iv(comparison: Comparison) -> Table:
     header += [f"{name}, {published.LABEL}" for name in ("AUC original", "AUC generated", "gap (points)")]
     rows, numbers = [], []
     for (machine, detector), cells in comparison.gaps.groupby(["machine", "detector"], sort=False):
-        by_group = {(cell["generator"], cell["test_set"]): cell for cell in _records(cells)}
+        by_group = {(cell["generator"], cell["test_set"]): cell for cell in records(cells)}
         first = next(iter(by_group.values()))
         row = [machine, detector, first["n_normal"], first["n_anomaly_original"], _original_cell(first, notes)]
         number = {"machine": machine, "detector": detector}
@@ -175,7 +176,7 @@ def _gap_rows(comparison: Comparison, detector: str, notes: Notes) -> list[list[
     cells = comparison.gaps[comparison.gaps["detector"] == detector]
     rows = []
     for machine in comparison.machines:
-        for cell in _records(cells[cells["machine"] == machine]):
+        for cell in records(cells[cells["machine"] == machine]):
             counts = (cell["n_normal"], cell["n_anomaly_original"], cell["n_anomaly_generated"])
             auc_cells = [_original_cell(cell, notes), *_gap_cells(cell, notes)]
             label = groups[cell["generator"], cell["test_set"]]
@@ -218,7 +219,7 @@ def agreement(comparison: Comparison) -> Table:
     notes = Notes()
     groups = _generated_sets(comparison.gaps)
     rows = []
-    for row in _records(comparison.agreement):
+    for row in records(comparison.agreement):
         label = groups[row["generator"], row["test_set"]]
         scale = 100 if row["measure"] == "selection regret" else 1
         name = f"{row['measure']} (points)" if scale == 100 else row["measure"]
@@ -260,7 +261,7 @@ def controls(comparison: Comparison) -> Table:
     order = {name: place for place, name in enumerate(comparison.detectors)}
     placed = comparison.controls.sort_values("detector", key=lambda names: names.map(order), kind="stable")
     for (detector, generator, machine), cells in placed.groupby(by, sort=False):
-        found = {row["control"]: row for row in _records(cells)}
+        found = {row["control"]: row for row in records(cells)}
         real = next((row["expected"] for row in found.values() if row["expected"] != CHANCE), float("nan"))
         values = [_control_cell(found[name], notes) for name in names]
         rows.append([str(detector), str(generator), str(machine), DASH if math.isnan(real) else f"{real:.3f}", *values])
@@ -304,23 +305,23 @@ def summary(comparison: Comparison) -> Table:
         "Pearson",
         "Spearman",
     ]
-    records = _records(comparison.summary)
+    numbers = records(comparison.summary)
     rows = []
-    for row in records:
+    for row in numbers:
         label = groups[row["generator"], row["test_set"]]
         rows.append([row["detector"], label, *_summary_cells(row, notes)])
     published_row = _published_summary()
     is_comparable = rows and any(published.table_iv(machine) for machine in comparison.machines)
     if is_comparable:
         rows.append(["[published]", "MIMII-Gen, Table IV", *_summary_cells(published_row, notes)])
-        records.append({"detector": published.LABEL, "generator": "MIMII-Gen", "test_set": "", **published_row})
+        numbers.append({"detector": published.LABEL, "generator": "MIMII-Gen", "test_set": "", **published_row})
     return Table(
         "summary",
         "Gaps over machines (only machines with every seed; signed gap is generated - original)",
         header,
         rows,
         notes.lines(),
-        _frame(records),
+        _frame(numbers),
         labels=2,
         remarks=[f"[published]: {published.CITATION}."] if is_comparable else [],
     )
@@ -335,12 +336,12 @@ def official_scores(comparison: Comparison) -> Table:
     rows, numbers = [], []
     for key, found in totals.groupby(keys, sort=False):
         own = dict(zip(keys, _tuple(key), strict=True))
-        total = _over_seeds(_records(found[found["row"] == "total"]))
-        partial = _over_seeds(_records(found[found["row"] == "total of scored machines"]))
+        total = _over_seeds(records(found[found["row"] == "total"]))
+        partial = _over_seeds(records(found[found["row"] == "total of scored machines"]))
         if total["n_seeds"] < total["n_seeds_expected"]:
             # A mean over the seeds that happen to be complete would compare different sets of machines.
             total |= {"value": float("nan"), "sd": float("nan")}
-            scored = sorted({str(row["reason"]) for row in _records(found) if row["row"] == "total of scored machines"})
+            scored = sorted({str(row["reason"]) for row in records(found) if row["row"] == "total of scored machines"})
             if partial["n_seeds"] == 0:
                 scored = [total["missing"]]
             elif len(scored) > 1 or partial["n_seeds"] < total["n_seeds_expected"]:
@@ -432,7 +433,7 @@ def problems(comparison: Comparison) -> Table:
 
     columns = ["machine", "detector", "source", "seed", "reason"]
     rows = [
-        ["any" if pd.isna(row[name]) else str(row[name]) for name in columns] for row in _records(comparison.problems)
+        ["any" if pd.isna(row[name]) else str(row[name]) for name in columns] for row in records(comparison.problems)
     ]
     header = [name.title() for name in columns]
     return Table("problems", "What could not be done", header, rows, [], comparison.problems, labels=len(columns))
@@ -449,7 +450,7 @@ def _seed_means(name: str, title: str, long: pd.DataFrame, names: Mapping[str, s
         number: dict[str, Any] = {}
         reasons: list[str] = []
         for column in columns:
-            found = _over_seeds(_records(group[group["column"] == column]))
+            found = _over_seeds(records(group[group["column"] == column]))
             cells.append(_mean_sd(found["value"], found["sd"], notes.mark(found["reason"])))
             number |= {column: found["value"], f"{column}_sd": found["sd"], f"{column}_n_seeds": found["n_seeds"]}
             reasons += [f"{column}: {found['reason']}"] if found["reason"] else []
@@ -488,7 +489,7 @@ def _over_seeds(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 def _generated_sets(gaps: pd.DataFrame) -> dict[tuple[str, str], str]:
     """Label of each generator and test set: the generator, with the test set where there are several."""
     keys = [
-        (cell["generator"], cell["test_set"]) for cell in _records(gaps[["generator", "test_set"]].drop_duplicates())
+        (cell["generator"], cell["test_set"]) for cell in records(gaps[["generator", "test_set"]].drop_duplicates())
     ]
     plain = len({test_set for _, test_set in keys}) == 1
     return {(generator, name): generator if plain else f"{generator} [{name}]" for generator, name in keys}
@@ -623,10 +624,6 @@ def _of(row: Mapping[str, Any], name: str, note: str) -> str:
 
 def _tuple(key: Any) -> tuple[Any, ...]:
     return key if isinstance(key, tuple) else (key,)
-
-
-def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
 
 
 def _frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:

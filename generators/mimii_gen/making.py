@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from asdbench import GeneratedClip, Request, UserError, warn
+from asdbench import GeneratedClip, Request, UserError, records, warn
 from asdbench.pretrained.device import choose_device
 from asdbench.pretrained.files import identity_of
 
@@ -78,7 +78,7 @@ class _Maker:
             raise UserError(
                 f"checkpoint: '{model}' has no table of training clips, expected a model that was trained here"
             )
-        rows = [{str(name): value for name, value in row.items()} for row in record.to_dict("records")]
+        rows = records(record)
         self.known = [describe(row) for row in rows]
         self.vocabulary = seen(self.known)
         # Captions that a T5 model or a person wrote are used again for what they were written for.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from asdbench import ClipSet, UserError, warn
+from asdbench import ClipSet, UserError, records, warn
 from asdbench.pretrained.files import identity_of
 
 from ..generator import CAPTION_SOURCES
@@ -51,7 +51,7 @@ def captioned_clips(generator: MimiiGen, clips: ClipSet, folder: Path, device: t
     Raises:
         UserError: a clip cannot be described, or a file of captions lacks one.
     """
-    rows = [{str(name): value for name, value in row.items()} for row in clips.frame.to_dict("records")]
+    rows = records(clips.frame)
     described = [_told(generator, row) for row in rows]
     captions = _captions(generator, rows, described, folder, device)
     return [
