@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from asdbench.clips import ClipSet
     from asdbench.errors import NotApplicableError, UserError, did_you_mean, warn
     from asdbench.features import LogmelSettings, logmel
+    from asdbench.fingerprinting import Fingerprints, fingerprints
     from asdbench.frames import records
     from asdbench.plugins import (
         Dataset,
@@ -36,6 +37,8 @@ _HOMES = {
     "Results": "results",
     "load": "results",
     "run": "runner",
+    "Fingerprints": "fingerprinting",
+    "fingerprints": "fingerprinting",
     "Dataset": "plugins",
     "Detector": "plugins",
     "Embedding": "plugins",
@@ -63,6 +66,7 @@ __all__ = [
     "Dataset",
     "Detector",
     "Embedding",
+    "Fingerprints",
     "GeneratedClip",
     "Generator",
     "LogmelSettings",
@@ -75,6 +79,7 @@ __all__ = [
     "detector",
     "did_you_mean",
     "embedding",
+    "fingerprints",
     "generator",
     "load",
     "logmel",

@@ -17,6 +17,7 @@ from asdbench.errors import UserError
 
 if TYPE_CHECKING:
     from asdbench.clips import ClipSet
+    from asdbench.report.table import Table
     from asdbench.results import Results
     from asdbench.spec import Exposure, LoadedSpec
     from asdbench.store import Store
@@ -53,6 +54,12 @@ _recording_options = [
     ),
     click.option("--spec", help="Benchmark whose pool of recordings is used, in place of a folder."),
     click.option("--machines", callback=_names, help="Comma-separated machine types.  [default: all]"),
+]
+
+
+_table_options = [
+    click.option("--csv", is_flag=True, help="Print the figures of the first table in full precision as CSV."),
+    click.option("--out", type=_FOLDER, help="Write all tables (CSV, Markdown, LaTeX) and pictures of curves here."),
 ]
 
 
@@ -235,21 +242,53 @@ def plan(
 
 @main.command()
 @click.argument("runs", nargs=-1, type=click.Path(path_type=Path))
-@click.option("--csv", is_flag=True, help="Print the figures in full precision as CSV.")
-def compare(runs: tuple[Path, ...], csv: bool) -> None:
+@_with(_table_options)
+def compare(runs: tuple[Path, ...], csv: bool, out: Path | None) -> None:
     """Put the generators of RUNS side by side; without RUNS, judge the published Table IV.
 
-    A run is its folder. All must have been tested on the same real clips, with the same detectors and seeds.
+    A run is its folder. All must have been tested on the same real clips, with the same detectors and seeds. Where a
+    generator was run with several values of a setting (guidance, checkpoints, exposure), a table follows it as a curve.
     """
-    from asdbench.report import formats
     from asdbench.results import load
-    from asdbench.side_by_side import side_by_side
+    from asdbench.side_by_side import curves, side_by_side
 
-    table = side_by_side([load(run) for run in dict.fromkeys(runs)])
+    loaded = [load(run) for run in dict.fromkeys(runs)]
+    followed = curves(loaded)
+    _show_tables([*side_by_side(loaded), *followed], csv, out, followed)
+
+
+@main.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@_with(_table_options)
+def leaderboard(folder: Path, csv: bool, out: Path | None) -> None:
+    """Rank the generators of all runs below FOLDER.
+
+    Runs on other real clips, machines, detectors or seeds have a board of their own: ranks across them would mean
+    nothing.
+    """
+    from asdbench import side_by_side
+
+    _show_tables([board.table for board in side_by_side.leaderboard(folder)], csv, out)
+
+
+def _show_tables(shown: list[Table], csv: bool, out: Path | None, drawn: list[Table] | None = None) -> None:
+    """Print tables, or the numbers of the first; write them to a folder where there is one, with pictures of some."""
+    from asdbench.report import formats, render_tables
+    from asdbench.report.write import texts_of, write_texts
+    from asdbench.side_by_side.curves import draw
+    from asdbench.store import disk_errors
+
+    if out is not None:
+        with disk_errors(out):
+            write_texts(texts_of(shown), out)
+            for table in drawn or []:
+                draw(table, out / f"{table.name}.png")
     if csv:
-        click.echo(formats.to_csv(table.numbers), nl=False)
-        return
-    click.echo(f"{formats.to_text(table)}\n{formats.remarks_to_text([table])}", nl=False)
+        click.echo(formats.to_csv(shown[0].numbers), nl=False)
+    else:
+        click.echo(render_tables(shown), nl=False)
+    if out is not None:
+        click.echo(f"{out}: {len(shown)} tables", err=True)
 
 
 @main.command()

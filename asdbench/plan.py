@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from asdbench.clips import ClipSet, refuse_bad_names
 from asdbench.errors import UserError, did_you_mean
 from asdbench.exposure import model_for
-from asdbench.plugins import Dataset, Detector, Generator, Plugin, source_id
+from asdbench.metrics.audio.quality import POOLED
+from asdbench.plugins import Dataset, Detector, Embedding, Generator, Plugin, source_id
 from asdbench.progress import Progress, Steps
 from asdbench.roles import assign_roles
 from asdbench.seeding import derive_seed
@@ -31,7 +32,7 @@ class Unit:
 
     Attributes:
         key: address of its artefact.
-        stage: "clips", "fit", "train", "generate" or "score".
+        stage: "clips", "fit", "train", "generate", "score", "quality" or "copies".
         label: what it does, for people.
         needs: keys of the units whose artefacts it reads.
         task: everything a worker needs to carry it out, as JSON values.
@@ -60,6 +61,24 @@ class ScoreUse:
     generation_seed: int
 
 
+@dataclass(frozen=True)
+class Listening:
+    """A unit that listens to generated clips, and what its rows are about.
+
+    Attributes:
+        key: of the unit.
+        machine: machine type, or "pooled".
+        generator, seed: whose clips.
+        embedding: name in the spec; "" for the search for copies.
+    """
+
+    key: str
+    machine: str
+    generator: str
+    seed: int
+    embedding: str = ""
+
+
 @dataclass
 class Plan:
     """All units of a run.
@@ -67,6 +86,8 @@ class Plan:
     Attributes:
         units: by key, every unit after those it needs.
         scores: the rows of blocks of the score table.
+        quality: comparisons of generated with real clips.
+        copies: searches for training clips among generated ones.
         clips: key of each machine's clips.
         generated: key of the generated clips by (machine, generator, seed).
         machines: in the order of the spec.
@@ -75,6 +96,8 @@ class Plan:
     machines: list[str]
     units: dict[str, Unit] = field(default_factory=dict)
     scores: list[ScoreUse] = field(default_factory=list)
+    quality: list[Listening] = field(default_factory=list)
+    copies: list[Listening] = field(default_factory=list)
     clips: dict[str, str] = field(default_factory=dict)
     generated: dict[tuple[str, str, int], str] = field(default_factory=dict)
 
@@ -116,7 +139,60 @@ def make_plan(loaded: LoadedSpec, store: Store, progress: Progress) -> Plan:
                 )
             for name, detector in loaded.detectors.items():
                 _plan_detector(plan, loaded, machine, identity, seed, name, detector, generated)
+    for name, embedding in loaded.embeddings.items():
+        _plan_quality(plan, loaded, identities, name, embedding)
+    for name in makers:
+        if name in loaded.controlled:
+            _plan_copies(plan, loaded, identities, name, inputs[name])
     return plan
+
+
+def _plan_quality(
+    plan: Plan, loaded: LoadedSpec, identities: dict[str, Identity], name: str, embedding: Embedding
+) -> None:
+    """Add the comparison of each generator's clips with real ones, by machine and over all machines."""
+    with _errors_at(loaded.place("embeddings", name)):
+        inputs = embedding.inputs()
+    groups = [[machine] for machine in plan.machines]
+    groups += [list(plan.machines)] if len(plan.machines) > 1 else []
+    for generator in loaded.generators:
+        for seed in loaded.spec.seeds:
+            for machines in groups:
+                made = [plan.generated.get((machine, generator, seed)) for machine in machines]
+                generated = {machine: key for machine, key in zip(machines, made, strict=True) if key}
+                if len(generated) < len(machines):
+                    continue
+                task = _task(embedding) | {"confidence": loaded.spec.statistics.confidence}
+                tests = [identities[machine].test for machine in machines]
+                key = key_of(
+                    stage="quality", version=embedding.version, inputs=inputs, real=tests, made=generated, **task
+                )
+                clips = {machine: plan.clips[machine] for machine in machines}
+                task |= {"clips": clips, "generated": generated, "holdout": loaded.spec.holdout.model_dump()}
+                where = machines[0] if len(machines) == 1 else POOLED
+                whose = f"{where} of {generator}" if len(machines) == 1 else f"all machines of {generator}"
+                label = f"compare the sound of {whose} by {name}, seed {seed}"
+                plan.add(Unit(key, "quality", label, (*clips.values(), *generated.values()), task))
+                plan.quality.append(Listening(key, where, generator, seed, name))
+
+
+def _plan_copies(
+    plan: Plan, loaded: LoadedSpec, identities: dict[str, Identity], name: str, inputs: dict[str, str]
+) -> None:
+    """Add the search for training clips among the clips of a generator."""
+    generator = loaded.generators[name]
+    for machine, identity in identities.items():
+        for seed in loaded.spec.seeds:
+            made = plan.generated[machine, name, seed]
+            model = plan.units[made].task["model"]
+            task = _task(generator) | {"exposure": loaded.spec.exposure, "model": model}
+            sources = {"pool": identity.pool, "test": identity.test, "inputs": inputs, "generated": made}
+            key = key_of(stage="copies", version=generator.version, **sources, **task)
+            clips = plan.clips[machine]
+            task |= {"clips": clips, "generated": made, "holdout": loaded.spec.holdout.model_dump()}
+            label = f"look for training clips among those of {machine} with {name}, seed {seed}"
+            plan.add(Unit(key, "copies", label, (clips, made, *([model] if model else [])), task))
+            plan.copies.append(Listening(key, machine, name, seed))
 
 
 def _plan_training(
@@ -173,12 +249,19 @@ def _plan_generation(
 
 def _inputs(loaded: LoadedSpec, name: str, generator: Generator) -> dict[str, str]:
     """Files that a generator depends on, by content."""
-    try:
+    with _errors_at(loaded.place("generators", name)):
         return generator.inputs()
+
+
+@contextmanager
+def _errors_at(place: str) -> Iterator[None]:
+    """What a plugin raises while a run is planned, with the place of its entry in the spec."""
+    try:
+        yield
     except UserError as error:
-        raise UserError(f"{loaded.place('generators', name)}: {error}") from error
+        raise UserError(f"{place}: {error}") from error
     except Exception as error:
-        raise UserError(f"{loaded.place('generators', name)}: failed: {type(error).__name__}: {error}") from error
+        raise UserError(f"{place}: failed: {type(error).__name__}: {error}") from error
 
 
 def _plan_detector(
@@ -232,9 +315,10 @@ def finished(plan: Plan, store: Store) -> set[str]:
 
 
 def outstanding(plan: Plan, done: Iterable[str]) -> list[Unit]:
-    """The units that have to run: not done, and wanted for a score that is not done either, in order."""
+    """The units that have to run: not done, and wanted for a table that is not done either, in order."""
     done = set(done)
     wanted = {use.key for use in plan.scores} | set(plan.clips.values()) | set(plan.generated.values())
+    wanted |= {use.key for use in (*plan.quality, *plan.copies)}
     run: set[str] = set()
     for unit in reversed(plan.units.values()):
         if unit.key in done or (unit.key not in wanted and unit.key not in run):

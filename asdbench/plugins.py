@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from asdbench.clips import ClipSet
+    from asdbench.fingerprinting import Fingerprints
 
 T = TypeVar("T")
 
@@ -312,6 +313,26 @@ class Generator(Plugin):
         Returns:
             One row a clip with ``clip_id``, ``machine``, ``condition`` and ``content_hash``, and with ``section``,
             ``domain`` and ``attributes`` where clips can be asked for by them; None where nothing is known.
+        """
+        return None
+
+    def fingerprints(self, model: Path | None) -> Fingerprints | None:
+        """Fingerprints of the real clips that a model has learnt from, by which copies of them are known.
+
+        Args:
+            model: as in `learnt_from`.
+
+        Returns:
+            What `asdbench.fingerprints` made of the clips; None where the model keeps none. The benchmark then takes
+            those of the clips that the generator was given in this very run, if it was trained in it.
+        """
+        return None
+
+    def parameters(self, model: Path | None) -> int | None:
+        """Number of trained parameters that make a clip; None where there are none.
+
+        Args:
+            model: as in `learnt_from`.
         """
         return None
 

@@ -45,8 +45,8 @@ def of_benchmark(loaded: LoadedSpec, machines: Sequence[str], store: Store, prog
     Raises:
         UserError: there is no such machine; the clips cannot be made or used.
     """
+    from asdbench.execute.job import load_clips
     from asdbench.execute.local import cpu_count, run_units
-    from asdbench.execute.stages import load_clips
 
     plan = Plan(machines=_chosen(machines, choose_machines(loaded), "the benchmark"))
     plan_clips(plan, loaded, store, progress)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from asdbench.compare import Comparison
+    from asdbench.compare.heard import Heard
 
 SPEC, SCORES, GENERATED, PROBLEMS = "spec.yaml", "scores.parquet", "generated_clips.csv", "problems.json"
 ENVIRONMENT, ARTEFACTS, TRACEBACKS = "environment.json", "artefacts.json", "tracebacks.txt"
@@ -31,6 +32,7 @@ class Results:
         spec: the resolved spec, every default filled in.
         scores: the score table, one row a scored clip; everything else follows from it.
         generated: one row a generated clip: machine, generator, seed, file (relative to the store), labels, provenance.
+        heard: what is known of the clips beside their scores: audio quality, nearest training clips, costs, counts.
         problems: cells that could not be computed and why: machine, detector, source, seed, reason.
         comparison: metrics, gaps, summary and official scores as frames.
     """
@@ -39,6 +41,7 @@ class Results:
     spec: dict[str, Any]
     scores: pd.DataFrame
     generated: pd.DataFrame
+    heard: Heard
     problems: list[dict[str, Any]]
     comparison: Comparison
 
@@ -65,14 +68,21 @@ class Results:
         """Official DCASE scores, where the spec asks for them."""
         return self.comparison.official
 
+    @property
+    def quality(self) -> pd.DataFrame:
+        """FAD, KAD and what else the embeddings give: one row a generator, seed, machine, condition and figure."""
+        return self.heard.quality
+
     def __str__(self) -> str:
         from asdbench.report import render
 
         return render(self.comparison)
 
 
-def compare_scores(spec: dict[str, Any], scores: pd.DataFrame, problems: list[dict[str, Any]]) -> Comparison:
-    """Compute everything that follows from a score table under a resolved spec."""
+def compare_scores(
+    spec: dict[str, Any], scores: pd.DataFrame, problems: list[dict[str, Any]], heard: Heard
+) -> Comparison:
+    """Compute everything that follows from a score table, and from what was heard, under a resolved spec."""
     from asdbench import plugins
     from asdbench.compare import compare
     from asdbench.compare.verdict import MARGIN
@@ -89,6 +99,7 @@ def compare_scores(spec: dict[str, Any], scores: pd.DataFrame, problems: list[di
         years=[spec["official"]] if spec["official"] else [],
         detectors=list(spec["detectors"]),
         generators=list(spec["generators"]),
+        heard=heard,
     )
 
 
@@ -101,6 +112,7 @@ def load(folder: str | Path) -> Results:
     import pandas as pd
 
     from asdbench import plugins
+    from asdbench.compare.heard import Heard
 
     folder = find_run(Path(folder)).absolute()
     try:
@@ -109,9 +121,11 @@ def load(folder: str | Path) -> Results:
         texts = pd.read_csv(folder / GENERATED, dtype=str, keep_default_na=False)
         generated = texts.astype({"seed": "int64"})
         problems = json.loads((folder / PROBLEMS).read_text())
+        heard = Heard.load(folder)
         if not set(spec["metrics"]) <= set(plugins.metrics.names()):
             plugins.load_files(map(Path, spec["plugins"]))
-        return Results(folder, spec, scores, generated, problems, compare_scores(spec, scores, problems))
+        comparison = compare_scores(spec, scores, problems, heard)
+        return Results(folder, spec, scores, generated, heard, problems, comparison)
     except UserError as error:
         raise UserError(f"{folder}: the run cannot be shown: {error}") from error
     except Exception as error:  # whatever a damaged file leads to
@@ -146,6 +160,7 @@ def write(results: Results, environment: dict[str, Any], artefacts: dict[str, An
     with temporary_folder(folder.parent) as new:
         results.scores.to_parquet(new / SCORES, index=False)
         results.metrics.to_parquet(new / "metrics.parquet", index=False)
+        results.heard.save(new)
         results.generated.to_csv(new / GENERATED, index=False)
         for name, value in ((PROBLEMS, results.problems), (ENVIRONMENT, environment), (ARTEFACTS, artefacts)):
             (new / name).write_text(json.dumps(value, indent=1, sort_keys=True) + "\n")

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from asdbench import plugins
 from asdbench.errors import UserError
 from asdbench.execute.local import Failure, cpu_count, run_units
+from asdbench.gathering import gather
 from asdbench.plan import Plan, Unit, finished, make_plan, outstanding
 from asdbench.progress import Progress
 from asdbench.results import TRACEBACKS, Results, compare_scores, write
@@ -100,6 +101,7 @@ def _choose_workers(loaded: LoadedSpec, workers: int | None) -> int:
     entries: list[tuple[plugins.Registry[Any], PluginSpec]] = [(plugins.datasets, spec.dataset)]
     entries += [(plugins.detectors, entry) for entry in spec.detectors.values()]
     entries += [(plugins.generators, entry) for entry in spec.generators.values()]
+    entries += [(plugins.embeddings, entry) for entry in spec.embeddings.values()]
     local = [entry.use for registry, entry in entries if not registry.is_portable(entry.use)]
     if workers is None:
         return 0 if local else cpu_count()
@@ -148,7 +150,9 @@ def _conclude(
     # Runs of the same spec on the same data share a folder; when either changes there is a new one.
     identity = key_of(spec=resolved, units=sorted(plan.units))[:12]
     folder = runs / loaded.spec.name / identity
-    results = Results(folder, resolved, scores, generated, problems, compare_scores(resolved, scores, problems))
+    heard = gather(loaded, plan, store, failures)
+    comparison = compare_scores(resolved, scores, problems, heard)
+    results = Results(folder, resolved, scores, generated, heard, problems, comparison)
     keys = {"store": str(store.root), "clips": plan.clips, "scores": [asdict(use) for use in plan.scores]}
     tracebacks = "\n".join(f"{failure.unit.label}\n{failure.traceback}" for failure in failures if failure.traceback)
     with disk_errors(folder):
@@ -195,7 +199,7 @@ def _generated_table(plan: Plan, store: Store) -> pd.DataFrame:
     """One row a generated clip, with how it was made and its file, relative to the store."""
     import pandas as pd
 
-    from asdbench.execute.stages import load_clips
+    from asdbench.execute.job import load_clips
 
     rows = []
     for (machine, generator, seed), key in plan.generated.items():

@@ -115,6 +115,7 @@ class Spec(_Model):
     test_sets: dict[Name, TestSet] = pydantic.Field(
         {"original": TestSet(anomaly="real"), "generated": TestSet(anomaly="generated")}, min_length=1
     )
+    embeddings: dict[Name, PluginSpec] = {"logmel_stats": PluginSpec(use="logmel_stats")}
     metrics: list[str] = ["auc", "pauc", "auc_source", "auc_target"]
     official: Literal[2020, 2021, 2022, 2023, 2024, 2025, 2026] | None = None
     statistics: Statistics = Statistics()
@@ -147,6 +148,7 @@ class LoadedSpec:
         dataset: the dataset instance.
         detectors, generators: instances by the spec's names; they carry settings and are never fitted. Among the
             generators are the bounds that controls add.
+        embeddings: instances by the spec's names, by which generated clips are compared with real ones.
         controlled: names of the generators that controls are run for: they make normal clips too.
         variants: further instances of those, as controls, by ``GENERATOR.CONTROL``.
     """
@@ -168,6 +170,10 @@ class LoadedSpec:
         self.generators = {
             name: self._build(plugins.generators, entry, ("generators", name))
             for name, entry in self.spec.generators.items()
+        }
+        self.embeddings = {
+            name: self._build(plugins.embeddings, entry, ("embeddings", name))
+            for name, entry in self.spec.embeddings.items()
         }
         self.controlled = self._controlled()
         if self.controlled:
@@ -195,7 +201,7 @@ class LoadedSpec:
         data = self.spec.model_dump(mode="json")
         data["plugins"] = [str(path) for path in self.plugin_files]
         data["dataset"] = {"use": self.spec.dataset.use, **self.dataset.settings()}
-        for kind in ("detectors", "generators"):
+        for kind in ("detectors", "generators", "embeddings"):
             instances: dict[str, Plugin] = getattr(self, kind)
             data[kind] = {name: {"use": instance.name, **instance.settings()} for name, instance in instances.items()}
         return data

@@ -13,9 +13,11 @@ import numpy as np
 
 from asdbench.compare.agreement import AGREEMENT_COLUMNS, PartCell, correlation_rows, detector_rows, part_cells
 from asdbench.compare.bootstrap import Resampler
-from asdbench.compare.controls import CONTROL_COLUMNS, control_rows
+from asdbench.compare.controls import CONTROL_COLUMNS, control_rows, with_controls
 from asdbench.compare.estimates import score_interval
 from asdbench.compare.gaps import GAP_COLUMNS, Cell, compare_cells, gap_cell, summary_row
+from asdbench.compare.heard import Heard, nothing_heard
+from asdbench.compare.memorisation import MEMORISATION_COLUMNS, memorisation_rows
 from asdbench.compare.official_scores import OFFICIAL_SUMMARY_COLUMNS, measure_estimate, official_rows
 from asdbench.compare.scoring import Scorer
 from asdbench.compare.testsets import REAL, Replicate, ScoreTable, TestSet, TestSetSpec, expand
@@ -46,6 +48,9 @@ class Comparison:
         summary: one row a detector, generator and test set; see `asdbench.compare.gaps.summary_row`.
         agreement: does the generated set order machines and detectors as the real one does; see
             `asdbench.compare.agreement.AGREEMENT_COLUMNS`.
+        memorisation: whether generators give training clips back; see
+            `asdbench.compare.memorisation.MEMORISATION_COLUMNS`.
+        heard: what is known of the clips beside their scores.
         official: official scores by year with their parts; ``row`` "total" is the score, "total of scored machines" the
             same mean over the machines that can be scored; see `asdbench.metrics.official.OfficialScore`.
         official_summary: official scores averaged over seeds, with intervals and the gap to the original set; see
@@ -63,6 +68,8 @@ class Comparison:
     summary: pd.DataFrame
     agreement: pd.DataFrame
     controls: pd.DataFrame
+    memorisation: pd.DataFrame
+    heard: Heard
     official: pd.DataFrame
     official_summary: pd.DataFrame
     decisions: pd.DataFrame
@@ -92,6 +99,7 @@ def compare(
     generators: Sequence[str] | None = None,
     quantile: float = threshold.QUANTILE,
     seed: int = 0,
+    heard: Heard | None = None,
 ) -> Comparison:
     """Compare original and generated test sets.
 
@@ -112,6 +120,7 @@ def compare(
         generators: all generators, likewise.
         quantile: of the training scores' gamma distribution, for decisions.
         seed: of the bootstrap.
+        heard: what is known of the clips beside their scores.
 
     Raises:
         UserError: the score table or a test set is malformed.
@@ -127,14 +136,18 @@ def compare(
     specs = expand(test_sets, table.generators)
     scorer = Scorer(table, Resampler(resamples, seed))
     cells, parts = _cells_of_gaps(table, specs, scorer, confidence, margin)
-    gaps = _frame((cell.row for cell in cells.values()), GAP_COLUMNS)
+    controls = _frame(control_rows(table, [cell.row for cell in cells.values()], confidence), CONTROL_COLUMNS)
+    gaps = with_controls(_frame((cell.row for cell in cells.values()), GAP_COLUMNS), controls)
+    heard = heard or nothing_heard()
     official_scores = _official(table, specs, years)
     return Comparison(
         metrics=_metrics(table, specs, metrics if metrics is not None else {"auc": detection.auc}, confidence),
         gaps=gaps,
         summary=_summary(table, specs, gaps, cells, confidence),
         agreement=_agreement(table, specs, cells, parts, confidence, seed if over_machines else None),
-        controls=_frame(control_rows(table, gaps, confidence), CONTROL_COLUMNS),
+        controls=controls,
+        memorisation=_frame(memorisation_rows(heard.nearest, confidence), MEMORISATION_COLUMNS),
+        heard=heard,
         official=official_scores,
         official_summary=_official_summary(table, specs, years, official_scores, scorer, confidence),
         decisions=_decisions(table, specs, quantile),

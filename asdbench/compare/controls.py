@@ -15,6 +15,7 @@ The bounds, other real anomalies and other real normal clips, stand in the table
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -74,19 +75,18 @@ CONTROLS = (
 )
 
 
-def control_rows(table: ScoreTable, gaps: pd.DataFrame, confidence: float) -> list[dict[str, Any]]:
+def control_rows(table: ScoreTable, gaps: Sequence[Mapping[str, Any]], confidence: float) -> list[dict[str, Any]]:
     """Score the controls of every generator that has them.
 
     Args:
         table: the scores.
-        gaps: has the AUC on real clips.
+        gaps: rows of the table of gaps, which have the AUC on real clips.
         confidence: of the intervals.
 
     Returns:
         Rows with `CONTROL_COLUMNS`: NaN for what cannot be computed, and why in ``reason``.
     """
-    cells = zip(gaps["machine"], gaps["detector"], gaps["auc_original"], strict=True)
-    real = {(machine, detector): float(auc) for machine, detector, auc in cells}
+    real = {(row["machine"], row["detector"]): float(row["auc_original"]) for row in gaps}
     rows = []
     for generator in table.generators:
         for control in CONTROLS if table.is_controlled(generator) else ():
@@ -98,6 +98,21 @@ def control_rows(table: ScoreTable, gaps: pd.DataFrame, confidence: float) -> li
                         expected = real.get((machine, detector), float("nan"))
                     rows.append(names | _score(table, control, generator, machine, detector, expected, confidence))
     return rows
+
+
+def with_controls(gaps: pd.DataFrame, controls: pd.DataFrame) -> pd.DataFrame:
+    """Add to each cell what the controls say of it.
+
+    Returns:
+        The table of gaps with ``artefact_auc`` and ``matched_gap`` (AUC of generated anomalies against generated normal
+        clips, minus the AUC on real clips): NaN where the generator has no such control.
+    """
+    by = ["machine", "detector", "generator"]
+    artefact, matched = (controls[controls["control"] == name] for name in (ARTEFACT, MATCHED))
+    artefact = artefact[[*by, "auc"]].rename(columns={"auc": "artefact_auc"})
+    matched = matched.assign(matched_gap=matched["auc"] - matched["expected"])[[*by, "matched_gap"]]
+    joined = gaps.merge(artefact, on=by, how="left").merge(matched, on=by, how="left")
+    return joined.astype({"artefact_auc": "float64", "matched_gap": "float64"})
 
 
 def _score(

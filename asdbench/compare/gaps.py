@@ -231,9 +231,8 @@ def summary_row(
         how many cells have which verdict: ``n_equivalent``, ``n_different``, ``n_not_enough_clips`` and
         ``n_indistinguishable``.
 
-        The interval of the mean gap follows from those of the cells. Resampled |gaps| carry the noise of clips twice,
-        so that of the mean |gap| is the basic one: as far below the estimate as the bootstrap is above it (and not
-        below 0). The correlations' are described in `asdbench.compare.agreement`.
+        The interval of the mean gap follows from those of the cells; that of the mean |gap| is described at
+        `mean_abs_interval`, the correlations' in `asdbench.compare.agreement`.
     """
     complete = gaps[gaps["gap"].notna() & (gaps["n_seeds"] == gaps["n_seeds_expected"])]
     missing = [machine for machine in machines if machine not in set(complete["machine"])]
@@ -283,10 +282,9 @@ def _summary_intervals(
     generated = [cell.generated for cell in used if cell.generated is not None]
     if used and len(original) == len(used):
         first, second = np.array(original), np.array(generated)
-        resampled = np.abs(second - first).mean(axis=0)
-        low, high = percentile_interval(resampled, confidence)
-        twice = 2 * summary["mean_abs_gap"]
-        found |= {"mean_abs_gap_low": max(twice - high, 0.0), "mean_abs_gap_high": max(twice - low, 0.0)}
+        deviations = (second - first).std(axis=1)
+        low, high = mean_abs_interval(complete["gap"].to_numpy(dtype=np.float64), deviations, confidence)
+        found |= {"mean_abs_gap_low": low, "mean_abs_gap_high": high}
         aucs = complete[["auc_original", "auc_generated"]].to_numpy(dtype=np.float64).T
         for name in agreement.CORRELATIONS:
             if not math.isnan(summary[name]):
@@ -296,6 +294,45 @@ def _summary_intervals(
     found["mean_floor"] = _mean(floors)
     verdicts = list(complete["verdict"]) if "verdict" in complete else []
     return found | {f"n_{name.replace(' ', '_')}": verdicts.count(name) for name in VERDICTS}
+
+
+def mean_abs_interval(
+    gaps: npt.NDArray[np.float64], deviations: npt.NDArray[np.float64], confidence: float
+) -> tuple[float, float]:
+    """Interval of the mean absolute value of true gaps.
+
+    The mean |gap| that is observed is larger than the true one, by as much as the floor where all true gaps are 0, and
+    a bootstrap adds the same noise again. So the interval is found from the other end: it holds the values under which
+    the observed one is no surprise, if true gaps are in proportion to those that were observed (means of folded normal
+    distributions: Leone, Nelson & Nottingham 1961, Technometrics 3:543-550).
+
+    Args:
+        gaps: observed, one a machine.
+        deviations: their standard deviations.
+        confidence: such as 0.95.
+    """
+    from scipy import optimize, stats
+
+    size = np.abs(gaps)
+    pattern = size / size.mean() if size.any() else np.ones(len(size))
+    # The spread of |gaps| is largest where they are far from 0; taken everywhere, it also covers other proportions.
+    half_width = float(stats.norm.ppf((1 + confidence) / 2) * math.sqrt((deviations**2).sum()) / len(gaps))
+    if not half_width > 0:
+        return (float(size.mean()),) * 2 if half_width == 0 else (math.nan, math.nan)
+    spread = np.maximum(deviations, np.finfo(np.float64).tiny)
+
+    def expected(truth: float) -> float:
+        z = truth * pattern / spread
+        folded = spread * math.sqrt(2 / math.pi) * np.exp(-(z**2) / 2) + truth * pattern * (1 - 2 * stats.norm.cdf(-z))
+        return float(folded.mean())
+
+    observed = float(size.mean())
+    limits = []
+    for target in (observed - half_width, observed + half_width):
+        # A folded mean is never below the truth, so that the solution is not above the target.
+        found = 0.0 if expected(0.0) >= target else optimize.brentq(lambda t, y=target: expected(t) - y, 0.0, target)
+        limits.append(float(found))
+    return limits[0], limits[1]
 
 
 def _gap_with_intervals(

@@ -6,9 +6,8 @@ import json
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,42 +16,18 @@ import pandas as pd
 from asdbench import plugins
 from asdbench.clips import ClipSet
 from asdbench.errors import PluginError, UserError
+from asdbench.execute.examining import find_copies, measure_quality
+from asdbench.execute.job import Job, Progress, Task, build, load_clips, roles_of
 from asdbench.exposure import refuse_leaks, training_clips, without_hidden
 from asdbench.generation import name_rows, write_clips
 from asdbench.plan import CLIPS, FILES
-from asdbench.plugins import Plugin, Registry, Request, Training
+from asdbench.plugins import Request, Training
 from asdbench.roles import Roles, assign_roles
 from asdbench.spec import Holdout
 from asdbench.state import StateError, load_state, save_state
 from asdbench.store import Store, file_stat
 
-P = TypeVar("P", bound=Plugin)
-Task = dict[str, Any]
-
 SCORES, META = "scores.parquet", "meta.json"
-
-
-Progress = Callable[[int, int, str], None]
-"""Called with steps done, all steps, and a note."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """One unit at work.
-
-    Attributes:
-        task: what the plan says.
-        store: holds the artefacts that the unit reads.
-        folder: where its own artefact is written.
-        work: for training: a folder that outlives an interruption; otherwise none.
-        progress: says how far the unit is.
-    """
-
-    task: Task
-    store: Store
-    folder: Path
-    work: Path
-    progress: Progress
 
 
 def carry_out(stage: str, key: str, label: str, task: Task, store: Store, progress: Progress) -> None:
@@ -71,17 +46,12 @@ def carry_out(stage: str, key: str, label: str, task: Task, store: Store, progre
 def _publish(stage: str, key: str, label: str, task: Task, store: Store, work: Path, progress: Progress) -> None:
     started = time.perf_counter()
     with store.publish(key, {"stage": stage, "label": label, "plugin": task.get("plugin")}) as folder:
-        _STAGES[stage](Job(task, store, folder, work, progress))
+        facts = _STAGES[stage](Job(task, store, folder, work, progress)) or {}
         listed = task.get("clips", [])
         for clips in [listed] if isinstance(listed, str) else listed.values() if listed else []:
             _refuse_changed_files(store.path(clips))
-        (folder / META).write_text(json.dumps({"seconds": round(time.perf_counter() - started, 3)}))
-
-
-def load_clips(store: Store, key: str) -> ClipSet:
-    """The clip set of a "clips" or "generate" artefact."""
-    folder = store.path(key)
-    return ClipSet.load(folder / CLIPS, folder)
+        facts |= {"seconds": round(time.perf_counter() - started, 3)}
+        (folder / META).write_text(json.dumps(facts))
 
 
 def _refuse_changed_files(folder: Path) -> None:
@@ -99,7 +69,7 @@ def _refuse_changed_files(folder: Path) -> None:
 
 def _make_clips(job: Job) -> None:
     task, folder = job.task, job.folder
-    dataset = _build(plugins.datasets, task)
+    dataset = build(plugins.datasets, task)
     try:
         table = dataset.clips(task["machine"], folder)
         clips = ClipSet.from_files(table, dataset.sample_rate, dataset.channel)
@@ -110,8 +80,8 @@ def _make_clips(job: Job) -> None:
 
 
 def _fit(job: Job) -> None:
-    detector = _build(plugins.detectors, job.task)
-    detector.fit(_roles(job.task, job.store).fit)
+    detector = build(plugins.detectors, job.task)
+    detector.fit(roles_of(job.task, job.store).fit)
     state = detector.get_state()
     try:
         save_state(state, job.folder)
@@ -120,7 +90,7 @@ def _fit(job: Job) -> None:
 
 
 def _train(job: Job) -> None:
-    generator = _build(plugins.generators, job.task)
+    generator = build(plugins.generators, job.task)
     clips = training_clips(
         (load_clips(job.store, key) for key in job.task["clips"].values()),
         Holdout(**job.task["holdout"]),
@@ -131,9 +101,9 @@ def _train(job: Job) -> None:
     generator.train(Training(clips, job.folder, job.work, cache, job.task["exposure"], job.progress))
 
 
-def _generate(job: Job) -> None:
+def _generate(job: Job) -> dict[str, Any]:
     task = job.task
-    generator = _build(plugins.generators, task)
+    generator = build(plugins.generators, task)
     clips = load_clips(job.store, task["clips"])
     roles = assign_roles(clips, Holdout(**task["holdout"]))
     model = job.store.path(task["model"]) if task["model"] else None
@@ -151,30 +121,34 @@ def _generate(job: Job) -> None:
         job.progress(done, len(rows), "")
 
     write_clips(generator, request, job.folder, on_clip).save(job.folder / CLIPS, job.folder)
+    return {"parameters": generator.parameters(model)}
 
 
 def _score(job: Job) -> None:
     task, store = job.task, job.store
-    detector = _build(plugins.detectors, task)
+    detector = build(plugins.detectors, task)
     detector.set_state(load_state(store.path(task["fit"])))
     if task["generated"]:
         clips = load_clips(store, task["generated"])
     else:
         # The training clips are scored too: decision thresholds are set on their scores.
-        roles = _roles(task, store)
+        roles = roles_of(task, store)
         clips = ClipSet.concat([roles.fit, roles.test])
     table = clips.frame[["clip_id", "content_hash", "machine", "section", "domain", "split", "condition"]].copy()
     table["score"] = checked_scores(detector.score(clips.without_labels()), len(clips)) if len(clips) else 0.0
     table.to_parquet(job.folder / SCORES, index=False)
 
 
-_STAGES: dict[str, Callable[[Job], None]] = {
+_STAGES: dict[str, Callable[[Job], dict[str, Any] | None]] = {
     "clips": _make_clips,
     "fit": _fit,
     "train": _train,
     "generate": _generate,
     "score": _score,
+    "quality": measure_quality,
+    "copies": find_copies,
 }
+"""What each stage does; what a stage returns is kept beside the time it took."""
 
 
 def checked_scores(scores: Any, expected: int) -> npt.NDArray[np.float64]:
@@ -226,17 +200,3 @@ def _rows_like(roles: Roles, conditions: tuple[str, ...], count: int | None) -> 
     frame = frame.sort_values("clip_id", kind="stable", ignore_index=True)
     frame = frame.iloc[np.arange(count or len(frame)) % len(frame)].reset_index(drop=True)
     return frame[["machine", "section", "domain", "attributes"]].assign(split="test")
-
-
-def _roles(task: Task, store: Store) -> Roles:
-    return assign_roles(load_clips(store, task["clips"]), Holdout(**task["holdout"]))
-
-
-def _build(registry: Registry[type[P]], task: Task) -> P:
-    entry = task["plugin"]
-    kind = registry.get(entry["use"])
-    if plugins.source_id(kind) != task["source"]:
-        raise UserError(f"the code of '{entry['use']}' changed while the benchmark ran; run it again")
-    plugin = kind(**entry["settings"])
-    plugin.seed = task.get("seed", 0)
-    return plugin

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pandas as pd
 
-    from asdbench.report.tables import Table
+    from asdbench.report.table import Table
 
 WIDTH = 120
 """Columns of the terminal that a table is fitted into."""

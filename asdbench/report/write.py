@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from asdbench.report import formats, tables
+from asdbench.report import clip_tables, formats, gap_tables, tables
 
 if TYPE_CHECKING:
     from asdbench.compare import Comparison
+    from asdbench.report.table import Table
 
 TIDY = (
     "metrics",
@@ -16,6 +18,7 @@ TIDY = (
     "summary",
     "agreement",
     "controls",
+    "memorisation",
     "official",
     "official_summary",
     "decisions",
@@ -37,25 +40,41 @@ def write_tables(comparison: Comparison, folder: Path) -> list[Path]:
     Returns:
         The files, in the order they were written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    texts = texts_of(tables.tables(comparison))
+    for name in TIDY:
+        texts[f"{name}_long.csv"] = formats.to_csv(getattr(comparison, name))
+    return write_texts(texts, folder)
+
+
+def texts_of(shown: Iterable[Table]) -> dict[str, str]:
+    """Each table as CSV (full precision), Markdown and LaTeX, by file name."""
     texts: dict[str, str] = {}
-    for table in tables.tables(comparison):
+    for table in shown:
         texts[f"{table.name}.csv"] = formats.to_csv(table.numbers)
         texts[f"{table.name}.md"] = formats.to_markdown(table)
         texts[f"{table.name}.tex"] = formats.to_latex(table)
-    for name in TIDY:
-        texts[f"{name}_long.csv"] = formats.to_csv(getattr(comparison, name))
+    return texts
+
+
+def write_texts(texts: Mapping[str, str], folder: Path) -> list[Path]:
+    """Write texts by file name into a folder, which is made if it is missing; return the files."""
+    folder.mkdir(parents=True, exist_ok=True)
     for name, text in texts.items():
         (folder / name).write_bytes(text.encode())
     return [folder / name for name in texts]
 
 
+def render_tables(shown: Sequence[Table], width: int = formats.WIDTH) -> str:
+    """Tables as text for a terminal, their remarks once at the end."""
+    return "\n".join([*(formats.to_text(table, width) for table in shown), formats.remarks_to_text(shown, width)])
+
+
 def render(comparison: Comparison, width: int = formats.WIDTH) -> str:
     """Render the gaps by detector, their summary, the official scores and the problems as text for a terminal."""
-    shown = [tables.gaps_of_detector(comparison, detector) for detector in comparison.detectors]
-    shown += [tables.summary(comparison), tables.controls(comparison), tables.official_scores(comparison)]
+    shown = [gap_tables.gaps_of_detector(comparison, detector) for detector in comparison.detectors]
+    shown += [tables.summary(comparison), tables.controls(comparison), clip_tables.memorisation(comparison)]
+    shown += [clip_tables.table_iii(comparison), tables.official_scores(comparison)]
     if comparison.gaps.empty:
         shown.append(tables.measures(comparison))
     shown.append(tables.problems(comparison))
-    shown = [table for table in shown if table.rows]
-    return "\n".join([*(formats.to_text(table, width) for table in shown), formats.remarks_to_text(shown, width)])
+    return render_tables([table for table in shown if table.rows], width)

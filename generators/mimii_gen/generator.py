@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from asdbench import Fingerprints
+
 CAPTION_SOURCES = ("template", "t5")
 """Words of the setting ``captions``; anything else is a file."""
 
@@ -198,6 +200,17 @@ class MimiiGen(Generator):
         from .record import read_record
 
         return read_record(model or self.checkpoint or "")
+
+    def fingerprints(self, model: Path | None) -> Fingerprints | None:
+        from .record import read_fingerprints
+
+        return read_fingerprints(model or self.checkpoint or "")
+
+    def parameters(self, model: Path | None) -> int | None:
+        """Number of weights of the U-Net."""
+        from .record import count_parameters
+
+        return count_parameters(model or self.checkpoint or "")
 
     def generate(self, request: Request) -> Iterator[GeneratedClip]:
         """Yield one clip for each row; see the class.

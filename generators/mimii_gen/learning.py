@@ -28,7 +28,7 @@ from .latents.space import LatentSpace, LatentStatistics
 from .model_card import ModelCard, Part, write_model_card
 from .pipeline import MimiiGenPipeline
 from .preview import save_grid
-from .record import write_record
+from .record import write_fingerprints, write_record
 from .training.examples import Example, split_examples
 from .training.loop import Parts, Trained, train
 from .training.settings import TrainingSettings
@@ -84,7 +84,13 @@ def learn(generator: MimiiGen, training: Training) -> None:
     )
     if PartialState().is_main_process:
         _write(
-            generator, training, captioned, replace(model, parts=_trained_parts(parts, trained)), trained, statistics
+            generator,
+            training,
+            clips,
+            captioned,
+            replace(model, parts=_trained_parts(parts, trained)),
+            trained,
+            statistics,
         )
 
 
@@ -211,6 +217,7 @@ def _trained_parts(parts: Parts, trained: Trained) -> Parts:
 def _write(
     generator: MimiiGen,
     training: Training,
+    heard: ClipSet,
     captioned: Sequence[Captioned],
     model: _Model,
     trained: Trained,
@@ -221,6 +228,7 @@ def _write(
     with quiet():
         pipeline.save_pretrained(out)
     write_record(out, [clip.row for clip in captioned])
+    write_fingerprints(out, heard)
     write_captions(
         out / CAPTIONS, [CaptionRow(c.example.content_hash, c.example.clip_id, c.example.caption) for c in captioned]
     )

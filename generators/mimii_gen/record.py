@@ -7,11 +7,14 @@ were met, and to say what it has never met.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from asdbench import UserError
+from safetensors import SafetensorError, safe_open
+
+from asdbench import ClipSet, Fingerprints, UserError, fingerprints
 from asdbench.pretrained.files import local_folder
 
 from .conditioning.captions import Description
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
 RECORD, SEAL, INDEX = "training_clips.csv", "training_clips.json", "model_index.json"
 """The table; its number of clips and a hash of them, since a table that lost rows would hide what was learnt; what a
 folder with a model holds."""
+FINGERPRINTS, UNET = "fingerprints.safetensors", "unet/diffusion_pytorch_model.safetensors"
 COLUMNS = (
     "clip_id",
     "machine",
@@ -69,6 +73,33 @@ def read_record(model: str | Path) -> pd.DataFrame | None:
         return frame
     except (ValueError, KeyError, OSError) as error:
         raise UserError(f"{path}: the table of training clips is damaged ({error})") from error
+
+
+def write_fingerprints(folder: Path, clips: ClipSet) -> None:
+    """Write by what copies of the training clips are known."""
+    fingerprints(clips).save(folder / FINGERPRINTS)
+
+
+def read_fingerprints(model: str | Path) -> Fingerprints | None:
+    """Read what `write_fingerprints` wrote; None where a model has none.
+
+    Raises:
+        UserError: there is no such model, or the file is damaged.
+    """
+    path = _file(model, FINGERPRINTS)
+    return None if path is None else Fingerprints.load(path)
+
+
+def count_parameters(model: str | Path) -> int | None:
+    """Number of weights of a model's U-Net, from the head of its file; None where there is no such file."""
+    path = _file(model, UNET)
+    if path is None:
+        return None
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{path}: the weights are damaged ({error})") from error
 
 
 def describe(row: dict[str, Any]) -> Description:

@@ -10,6 +10,7 @@ import pytest
 
 from asdbench import UserError
 from asdbench.compare import Comparison, compare
+from asdbench.compare.heard import Heard
 from asdbench.metrics import detection, threshold
 from asdbench.metrics.official import official_score
 
@@ -22,6 +23,9 @@ def assert_same(first: Comparison, second: Comparison) -> None:
         one, other = getattr(first, field.name), getattr(second, field.name)
         if isinstance(one, pd.DataFrame):
             pd.testing.assert_frame_equal(one, other, check_exact=True)
+        elif isinstance(one, Heard):
+            for name, table in vars(one).items():
+                pd.testing.assert_frame_equal(table, vars(other)[name])
         else:
             assert one == other
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from asdbench.report import formats
-from asdbench.report.tables import Table
+from asdbench.report.table import Table
 
 
 def table(**changes: object) -> Table:

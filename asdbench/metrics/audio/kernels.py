@@ -9,7 +9,7 @@ they are left out too: then the unit is the clip.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import numpy as np
@@ -108,10 +108,21 @@ class KernelSums:
     Pairs within a clip never count.
     """
 
-    def __init__(self, clips: EmbeddedClips, kernel: Kernel) -> None:
+    def __init__(self, clips: EmbeddedClips, kernel: Kernel, strata: Sequence[str] | None = None) -> None:
+        """Sum the kernel over all pairs of clips.
+
+        Args:
+            clips: of both sets.
+            kernel: of two vectors.
+            strata: a label of each clip, such as the machine, where sets were drawn with a fixed number of each. Pairs
+                within a stratum then weigh as if a clip could be paired with itself; without this, sets of several
+                machines would be too far from themselves, and MMD² below 0 for equal distributions.
+        """
         self.sums = _block_sums(clips.stacked, clips.owners, len(clips), kernel)
         np.fill_diagonal(self.sums, 0.0)
         self.counts = clips.counts.astype(np.float64)
+        labels = np.zeros(len(clips), dtype=int) if strata is None else np.unique(strata, return_inverse=True)[1]
+        self._strata = [labels == label for label in np.unique(labels)]
 
     def mmd(self, first: npt.NDArray[np.floating], second: npt.NDArray[np.floating]) -> float:
         """MMD² between two sets of clips, given by how often each clip is in them, shape (clips,).
@@ -122,7 +133,15 @@ class KernelSums:
 
     def _within(self, weights: npt.NDArray[np.floating]) -> float:
         n = weights * self.counts
-        return float(weights @ self.sums @ weights) / float(n.sum() ** 2 - np.square(n).sum())
+        total = float(weights @ self.sums @ weights)
+        parts = [part for part in self._strata if weights[part].any()]
+        pairs = [float(n[part].sum() ** 2 - np.square(n[part]).sum()) for part in parts]
+        if len(parts) == 1 or not all(pairs):  # a stratum of one clip has no pair of its own
+            return total / float(n.sum() ** 2 - np.square(n).sum())
+        for part, among in zip(parts, pairs, strict=True):
+            inside = float(weights[part] @ self.sums[np.ix_(part, part)] @ weights[part])
+            total += inside * (float(n[part].sum() ** 2) / among - 1)
+        return total / float(n.sum() ** 2)
 
     def _across(self, first: npt.NDArray[np.floating], second: npt.NDArray[np.floating]) -> float:
         return float(first @ self.sums @ second) / float((first @ self.counts) * (second @ self.counts))

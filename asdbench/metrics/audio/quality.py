@@ -16,7 +16,7 @@ from asdbench.metrics.audio.embedding import embed_clips, embedding_of
 from asdbench.metrics.audio.fad_infinity import FEWEST, LARGEST_INVERSE, everything, extrapolate, extrapolated
 from asdbench.metrics.audio.frechet import frechet_distance, too_few_for
 from asdbench.metrics.audio.inception import weighted_score
-from asdbench.metrics.audio.resampling import Floor, FrechetOfClips, TwoSets, Weights, bootstrap, floor
+from asdbench.metrics.audio.resampling import Floor, FrechetOfClips, Strata, TwoSets, Weights, bootstrap, floor
 from asdbench.metrics.audio.vectors import EmbeddedClips, Vectors, join, refuse_different_models
 from asdbench.plugins import Embedding
 from asdbench.seeding import derive_rng
@@ -79,6 +79,8 @@ class Options:
         confidence: of the intervals.
         pairings: how often real and generated clips are paired for KL.
         seed: of everything that is drawn.
+        strata: set by `quality`: draws from several machines keep the number of clips of each, where both sets have the
+            same machines.
     """
 
     resamples: int = 200
@@ -86,6 +88,7 @@ class Options:
     confidence: float = 0.95
     pairings: int = 10
     seed: int = 0
+    strata: Strata | None = None
 
 
 def quality(
@@ -98,6 +101,7 @@ def quality(
     options: Options | None = None,
     cache: Path | None = None,
     advance: Callable[[], None] = lambda: None,
+    pooled_only: bool = False,
 ) -> pd.DataFrame:
     """Compare generated clips with real ones: FAD, FAD∞, KAD, KID; KL and IS where the embedding is a classifier.
 
@@ -111,6 +115,7 @@ def quality(
         options: see `Options`.
         cache: folder for vectors, see `embed_clips`.
         advance: called after each clip that was embedded.
+        pooled_only: leave out the rows of single machines.
 
     Returns:
         One row a figure and machine with the columns of `Row`; machines that only one set has are in no row, and the
@@ -128,11 +133,20 @@ def quality(
         _Embedded(clips, embed_clips(clips, model, cache=cache, advance=advance), captions)
         for clips in (real, generated)
     ]
-    rows = list(_all_rows(sets[0], sets[1], how))
+    rows = list(_all_rows(sets[0], sets[1], how, pooled_only))
     table = pd.DataFrame([asdict(row) for row in rows])
     if clap is None:
         return table
-    scores = clap_quality(real, generated, captions or {}, clap=clap, options=how, cache=cache, advance=advance)
+    scores = clap_quality(
+        real,
+        generated,
+        captions or {},
+        clap=clap,
+        options=how,
+        cache=cache,
+        advance=advance,
+        pooled_only=pooled_only,
+    )
     return pd.concat([table, scores], ignore_index=True)
 
 
@@ -145,6 +159,7 @@ def clap_quality(
     options: Options | None = None,
     cache: Path | None = None,
     advance: Callable[[], None] = lambda: None,
+    pooled_only: bool = False,
 ) -> pd.DataFrame:
     """CLAP scores of real and of generated clips, their paired difference, and both with captions of other clips.
 
@@ -154,7 +169,7 @@ def clap_quality(
 
     _refuse_unusable(real, generated)
     scorer: Any = embedding_of(clap)
-    if not hasattr(scorer, "embed_captions"):
+    if not reads_captions(scorer):
         raise UserError(f"the embedding '{scorer.name}' does not read captions, expected one such as 'clap'")
     missing = [name for part in (real, generated) for name in part.frame["clip_id"] if not captions.get(name)]
     if missing:
@@ -168,7 +183,7 @@ def clap_quality(
     index = {text: number for number, text in enumerate(known)}
     cosines = [clap_score.similarities(part.vectors, vectors) for part in sets]
     rows: list[Row] = []
-    for machine in _machines(*sets):
+    for machine in _machines(sets[0], sets[1], pooled_only):
         chosen = [part.of(machine) for part in sets]
         own = [[index[part.captions[row]] for row in some] for part, some in zip(sets, chosen, strict=True)]
         scores = [values[some] for values, some in zip(cosines, chosen, strict=True)]
@@ -176,6 +191,11 @@ def clap_quality(
         base = replace(base, n_real=len(chosen[0]), n_generated=len(chosen[1]))
         rows += _clap_rows(base, scores, own, options or Options())
     return pd.DataFrame([asdict(row) for row in rows])
+
+
+def reads_captions(embedding: Embedding) -> bool:
+    """Whether an embedding puts captions into the space of its clips, as the CLAP score needs it."""
+    return hasattr(embedding, "embed_captions")
 
 
 class _Embedded:
@@ -211,7 +231,7 @@ def _refuse_unusable(real: ClipSet, generated: ClipSet) -> None:
         )
 
 
-def _all_rows(real: _Embedded, generated: _Embedded, how: Options) -> Iterator[Row]:
+def _all_rows(real: _Embedded, generated: _Embedded, how: Options, pooled_only: bool) -> Iterator[Row]:
     refuse_different_models(real.vectors, generated.vectors)
     single = sorted(set(real.machines) ^ set(generated.machines))
     twice = len(real.hashes & generated.hashes)
@@ -220,19 +240,21 @@ def _all_rows(real: _Embedded, generated: _Embedded, how: Options) -> Iterator[R
         notes.append(f"{twice} clips are in both sets")
     if single:
         notes.append(f"only one of the sets has {', '.join(single)}")
-    for machine in _machines(real, generated):
+    for machine in _machines(real, generated, pooled_only):
         for row in _rows(machine, real, generated, how):
             yield _remark(row, notes) if machine == POOLED else row
 
 
-def _machines(real: _Embedded, generated: _Embedded) -> list[str]:
-    """The machines that both sets have, where there are several in all, and `POOLED`."""
-    several = len({*real.machines, *generated.machines}) > 1
+def _machines(real: _Embedded, generated: _Embedded, pooled_only: bool) -> list[str]:
+    """The machines that both sets have, where there are several in all and they are asked for, and `POOLED`."""
+    several = len({*real.machines, *generated.machines}) > 1 and not pooled_only
     return [*(sorted(set(real.machines) & set(generated.machines)) if several else []), POOLED]
 
 
 def _rows(machine: str, real: _Embedded, generated: _Embedded, how: Options) -> Iterator[Row]:
     of_real, of_made = real.of(machine), generated.of(machine)
+    strata = [real.machines[row] for row in of_real], [generated.machines[row] for row in of_made]
+    how = replace(how, strata=strata if set(strata[0]) == set(strata[1]) else None)
     x, y = real.vectors.select(of_real), generated.vectors.select(of_made)
     base = Row(
         machine=machine,
@@ -280,16 +302,17 @@ def _frechet_rows(base: Row, both: EmbeddedClips, x: EmbeddedClips, y: EmbeddedC
 
 def _kernel_rows(base: Row, both: EmbeddedClips, n_real: int, n_made: int, how: Options) -> Iterator[Row]:
     fewer, remark = _thinned(both)
+    strata = None if how.strata is None else [*how.strata[0], *how.strata[1]]
     try:
         width = kernels.median_distance(fewer.select(range(n_real)).stacked)
     except UserError as error:
         yield replace(base, metric="kad", remark=str(error))
     else:
-        sums = kernels.KernelSums(fewer, kernels.gaussian_kernel(width))
+        sums = kernels.KernelSums(fewer, kernels.gaussian_kernel(width), strata)
         yield _unbiased(
             replace(base, metric="kad", remark=remark), lambda a, b: kernels.KAD_SCALE * sums.mmd(a, b), how
         )
-    cubic = kernels.KernelSums(fewer, kernels.polynomial_kernel)
+    cubic = kernels.KernelSums(fewer, kernels.polynomial_kernel, strata)
     yield _unbiased(replace(base, metric="kid", remark=remark), cubic.mmd, how)
 
 
@@ -335,6 +358,7 @@ def _kl_row(base: Row, logits: Vectors, keys: tuple[Sequence[str], Sequence[str]
             resamples=how.resamples,
             confidence=how.confidence,
             seed=how.seed,
+            strata=how.strata,
         )
         row = replace(row, low=low, high=high)
         notes = ["each generated clip has one real clip to be compared with, and no real clip another: no floor"]
@@ -420,12 +444,14 @@ def _with_interval(row: Row, figure: TwoSets, how: Options) -> Row:
         resamples=how.resamples,
         confidence=how.confidence,
         seed=how.seed,
+        strata=how.strata,
     )
     return _with_floor(replace(row, low=low, high=high), figure, how)
 
 
 def _with_floor(row: Row, figure: TwoSets, how: Options) -> Row:
-    between: Floor | None = floor(figure, row.n_real, row.n_generated, splits=how.splits, seed=how.seed)
+    sizes = row.n_real, row.n_generated
+    between: Floor | None = floor(figure, *sizes, splits=how.splits, seed=how.seed, strata=how.strata)
     if between is None:
         return _remark(row, ["too few real clips for a floor"])
     return replace(

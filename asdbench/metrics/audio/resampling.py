@@ -6,7 +6,7 @@ weights over the clips of both; a bootstrap resample, a subset and a half of the
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,8 +18,13 @@ from asdbench.seeding import derive_rng
 
 Weights = npt.NDArray[np.float64]
 """How often each clip is in a set: shape (clips,)."""
+Rows = npt.NDArray[np.intp]
 TwoSets = Callable[[Weights, Weights], float]
 """A figure of a reference set and a set that is compared with it."""
+
+Strata = tuple[Sequence[str], Sequence[str]]
+"""A label, such as the machine, of each reference clip and of each clip that is compared with them: draws keep the
+number of clips with each."""
 
 _MOMENTS = 2**26  # numbers (512 MiB) that the covariances of single clips may take
 
@@ -41,7 +46,15 @@ class Floor:
 
 
 def bootstrap(
-    figure: TwoSets, reference: int, generated: int, value: float, *, resamples: int, confidence: float, seed: int
+    figure: TwoSets,
+    reference: int,
+    generated: int,
+    value: float,
+    *,
+    resamples: int,
+    confidence: float,
+    seed: int,
+    strata: Strata | None = None,
 ) -> tuple[float, float]:
     """Percentile interval over resamples of both sets, moved so that the resamples' mean is ``value``.
 
@@ -56,8 +69,9 @@ def bootstrap(
         resamples: how many to draw.
         confidence: such as 0.95.
         seed: of the draws.
+        strata: each is resampled by itself.
     """
-    draws = np.array(bootstrap_values(figure, reference, generated, resamples=resamples, seed=seed))
+    draws = np.array(bootstrap_values(figure, reference, generated, resamples=resamples, seed=seed, strata=strata))
     draws = draws[np.isfinite(draws)]
     if len(draws) == 0:
         return float("nan"), float("nan")
@@ -66,38 +80,61 @@ def bootstrap(
     return float(low), float(high)
 
 
-def bootstrap_values(figure: TwoSets, reference: int, generated: int, *, resamples: int, seed: int) -> list[float]:
+def bootstrap_values(
+    figure: TwoSets, reference: int, generated: int, *, resamples: int, seed: int, strata: Strata | None = None
+) -> list[float]:
     """The figure of each resample."""
     rng = derive_rng("audio bootstrap", seed)
+    groups = _groups(strata, reference, generated)
     values = []
     for _ in range(resamples):
         first, second = np.zeros((2, reference + generated))
-        first[:reference] = rng.multinomial(reference, np.full(reference, 1 / reference))
-        second[reference:] = rng.multinomial(generated, np.full(generated, 1 / generated))
+        for rows in groups:
+            for weights, some in zip((first, second), rows, strict=True):
+                if len(some):
+                    weights[some] = rng.multinomial(len(some), np.full(len(some), 1 / len(some)))
         # With one distinct clip a set has no spread: such a draw, which only tiny sets give, is left out.
         enough = min(np.count_nonzero(first), np.count_nonzero(second)) >= 2
         values.append(figure(first, second) if enough else float("nan"))
     return values
 
 
-def floor(figure: TwoSets, reference: int, generated: int, *, splits: int, seed: int) -> Floor | None:
+def floor(
+    figure: TwoSets, reference: int, generated: int, *, splits: int, seed: int, strata: Strata | None = None
+) -> Floor | None:
     """The figure between random halves of the real clips, and that of the generated clips at the same sizes.
+
+    With strata each is halved by itself: halves with different machines would differ by more than chance.
 
     None with fewer than four real or two generated clips.
     """
-    size = min(reference // 2, generated)
+    groups = _groups(strata, reference, generated)
+    sizes = [min(len(real) // 2, len(made)) for real, made in groups]
+    size = sum(sizes)
     if size < 2:
         return None
     rng = derive_rng("audio floor", seed)
     halves, matched = [], []
     for _ in range(splits):
-        real, made = rng.permutation(reference), reference + rng.permutation(generated)
         sets = [np.zeros(reference + generated) for _ in range(3)]
-        for weights, rows in zip(sets, (real[:size], real[size : 2 * size], made[:size]), strict=True):
-            weights[rows] = 1
+        for (of_real, of_made), half in zip(groups, sizes, strict=True):
+            real, made = rng.permutation(of_real), rng.permutation(of_made)
+            for weights, rows in zip(sets, (real[:half], real[half : 2 * half], made[:half]), strict=True):
+                weights[rows] = 1
         halves.append(figure(sets[0], sets[1]))
         matched.append(figure(sets[0], sets[2]))
     return Floor(float(np.mean(halves)), float(np.quantile(halves, 0.95)), size, float(np.mean(matched)))
+
+
+def _groups(strata: Strata | None, reference: int, generated: int) -> list[tuple[Rows, Rows]]:
+    """Places of the reference clips and of the others, in each stratum."""
+    if strata is None:
+        return [(np.arange(reference), reference + np.arange(generated))]
+    labels = [np.asarray(part, dtype=object) for part in strata]
+    return [
+        (np.flatnonzero(labels[0] == name), reference + np.flatnonzero(labels[1] == name))
+        for name in sorted({*strata[0], *strata[1]})
+    ]
 
 
 class FrechetOfClips:

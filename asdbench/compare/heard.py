@@ -1,0 +1,98 @@
+"""What is known of the clips of a run beside their scores: how they sound, copies, cost, and how many there are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from asdbench.compare.memorisation import NEAREST_COLUMNS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+QUALITY_COLUMNS = (
+    "generator",
+    "seed",
+    "machine",
+    "condition",
+    "embedding_name",
+    "metric",
+    "value",
+    "low",
+    "high",
+    "n_real",
+    "n_generated",
+    "vectors_real",
+    "vectors_generated",
+    "dim",
+    "floor",
+    "floor_high",
+    "floor_n",
+    "value_at_floor_n",
+    "embedding",
+    "remark",
+)
+"""Columns of the table of audio quality; see `asdbench.metrics.audio.quality.Row`. ``embedding_name`` is the spec's."""
+COST_COLUMNS = ("machine", "generator", "seed", "n_clips", "seconds", "training_seconds", "parameters")
+"""Columns of the table of costs: seconds of generation on the machine that ran it, loading of models included, and of
+the training that the model comes from (NaN where there was none in this benchmark)."""
+ROLE_COLUMNS = ("machine", "role", "condition", "n_clips")
+"""Columns of the table of real clips: ``role`` is "fit" (detectors), "pool" (generators) or "test"."""
+
+
+@dataclass(frozen=True)
+class Heard:
+    """Tables that do not follow from the scores.
+
+    Attributes:
+        quality: with `QUALITY_COLUMNS`.
+        nearest: with `asdbench.compare.memorisation.NEAREST_COLUMNS`.
+        costs: with `COST_COLUMNS`.
+        roles: with `ROLE_COLUMNS`.
+    """
+
+    quality: pd.DataFrame
+    nearest: pd.DataFrame
+    costs: pd.DataFrame
+    roles: pd.DataFrame
+
+    def save(self, folder: Path) -> None:
+        """Write each table to ``<name>.parquet``."""
+        for name, table in self._tables().items():
+            table.to_parquet(folder / _file(name), index=False)
+
+    @classmethod
+    def load(cls, folder: Path) -> Heard:
+        """Read what `save` wrote; a run from before there was a table has none of its rows."""
+        import pandas as pd
+
+        empty = nothing_heard()
+        paths = {name: folder / _file(name) for name in empty._tables()}
+        return cls(
+            **{name: pd.read_parquet(path) if path.is_file() else getattr(empty, name) for name, path in paths.items()}
+        )
+
+    def _tables(self) -> dict[str, pd.DataFrame]:
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+
+def _file(name: str) -> str:
+    return f"{name}.parquet"
+
+
+def nothing_heard() -> Heard:
+    """Tables without rows."""
+    return Heard(
+        quality=_frame([], QUALITY_COLUMNS),
+        nearest=_frame([], NEAREST_COLUMNS),
+        costs=_frame([], COST_COLUMNS),
+        roles=_frame([], ROLE_COLUMNS),
+    )
+
+
+def _frame(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> pd.DataFrame:
+    import pandas as pd
+
+    return pd.DataFrame(list(rows), columns=list(columns))

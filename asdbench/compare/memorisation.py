@@ -1,0 +1,106 @@
+"""Memorisation: whether a generator gives training clips back.
+
+For each generated clip the most alike of the clips that the generator has learnt from is found by fingerprint
+(`asdbench.fingerprinting`), and likewise for real clips that it has not learnt from: the test clips. If generated clips
+are no nearer to the training clips than other real clips are, the generator has not copied. The figure is the share of
+pairs of a generated and a held-out clip of which the generated one is nearer (an AUC): 0.5 where both are as near,
+below where generated clips are further off, 1 where every generated clip is a copy.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from asdbench.compare.estimates import auc_estimate, mean_of, score_interval
+from asdbench.frames import records
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+NEAREST_COLUMNS = (
+    "machine",
+    "generator",
+    "seed",
+    "set",
+    "condition",
+    "clip_id",
+    "nearest",
+    "cosine",
+    "n_training",
+    "reason",
+)
+"""Columns of the table of nearest training clips: ``set`` is "generated" or "held-out"; ``cosine`` of the fingerprints.
+A row with a ``reason`` and no clip says why there are no others."""
+
+MEMORISATION_COLUMNS = (
+    "machine",
+    "generator",
+    "n_training",
+    "n_generated",
+    "n_held_out",
+    "n_seeds",
+    "nearer",
+    "nearer_low",
+    "nearer_high",
+    "copies",
+    "cosine_generated",
+    "cosine_held_out",
+    "n_beyond",
+    "most_alike",
+    "its_training_clip",
+    "its_cosine",
+    "reason",
+)
+"""Columns of the table of memorisation: ``nearer`` is the module's figure, mean over seeds, with its interval;
+``copies`` says whether the interval lies above 0.5; ``cosine_…`` are medians; ``n_beyond`` counts the generated clips
+of all seeds that are nearer to a training clip than any held-out clip is."""
+
+GENERATED, HELD_OUT = "generated", "held-out"
+
+
+def memorisation_rows(nearest: pd.DataFrame, confidence: float) -> list[dict[str, Any]]:
+    """Judge each generator on each machine.
+
+    Args:
+        nearest: has `NEAREST_COLUMNS`.
+        confidence: of the intervals.
+
+    Returns:
+        Rows with `MEMORISATION_COLUMNS`, in the order in which machines and generators come.
+    """
+    return [
+        {"machine": machine, "generator": generator} | _judge(rows, str(generator), confidence)
+        for (machine, generator), rows in nearest.groupby(["machine", "generator"], sort=False)
+    ]
+
+
+def _judge(rows: pd.DataFrame, generator: str, confidence: float) -> dict[str, Any]:
+    estimates = []
+    for seed, own in rows.groupby("seed"):
+        found = {
+            name: own.loc[own["set"] == name, "cosine"].to_numpy(dtype=np.float64) for name in (GENERATED, HELD_OUT)
+        }
+        if all(map(len, found.values())):
+            # The held-out clips are the same for every seed, and so near to what was learnt where that is the same.
+            pools = ("normal", HELD_OUT), ("anomaly", generator, int(str(seed)))
+            estimates.append(auc_estimate(found[HELD_OUT], found[GENERATED], *pools))
+    reason = "; ".join(dict.fromkeys(str(text) for text in rows["reason"] if text))
+    row: dict[str, Any] = {name: float("nan") for name in MEMORISATION_COLUMNS[6:-1]}
+    row |= {"n_training": 0, "n_generated": 0, "n_held_out": 0, "n_seeds": len(estimates), "copies": None}
+    row |= {"n_beyond": 0, "most_alike": "", "its_training_clip": "", "reason": reason}
+    if not estimates:
+        return row | {"reason": reason or "there are no clips to compare"}
+    mean = mean_of(estimates)
+    low, high = score_interval(mean, confidence)
+    made, held = (rows[rows["set"] == name] for name in (GENERATED, HELD_OUT))
+    top = records(made.nlargest(1, "cosine"))[0]
+    row |= {"nearer": mean.value, "nearer_low": low, "nearer_high": high}
+    row |= {"copies": None if np.isnan(low) else bool(low > 0.5)}
+    row |= {"cosine_generated": float(made["cosine"].median()), "cosine_held_out": float(held["cosine"].median())}
+    row |= {"n_beyond": int((made["cosine"] > held["cosine"].max()).sum())}
+    row |= {"most_alike": top["clip_id"], "its_training_clip": top["nearest"], "its_cosine": top["cosine"]}
+    counts = {"n_generated": made, "n_held_out": held}
+    row |= {name: int(part.groupby("seed").size().max()) for name, part in counts.items()}
+    return row | {"n_training": int(made["n_training"].max())}
