@@ -26,6 +26,10 @@ CLIPS, FILES = "clips.parquet", "files.json"
 """Files of a "clips" artefact: the table, and the state in which recordings on disk were found."""
 
 
+_QUALITY, _COPIES = 1, 1
+"""Versions of how audio quality and copies are computed: to be raised when that changes, so that both are made anew."""
+
+
 @dataclass(frozen=True)
 class Unit:
     """The smallest piece of work that is stored.
@@ -165,7 +169,13 @@ def _plan_quality(
                 task = _task(embedding) | {"confidence": loaded.spec.statistics.confidence}
                 tests = [identities[machine].test for machine in machines]
                 key = key_of(
-                    stage="quality", version=embedding.version, inputs=inputs, real=tests, made=generated, **task
+                    stage="quality",
+                    method=_QUALITY,
+                    version=embedding.version,
+                    inputs=inputs,
+                    real=tests,
+                    made=generated,
+                    **task,
                 )
                 clips = {machine: plan.clips[machine] for machine in machines}
                 task |= {"clips": clips, "generated": generated, "holdout": loaded.spec.holdout.model_dump()}
@@ -181,17 +191,19 @@ def _plan_copies(
 ) -> None:
     """Add the search for training clips among the clips of a generator."""
     generator = loaded.generators[name]
+    pools = {machine: identity.pool for machine, identity in identities.items()}
     for machine, identity in identities.items():
         for seed in loaded.spec.seeds:
             made = plan.generated[machine, name, seed]
             model = plan.units[made].task["model"]
             task = _task(generator) | {"exposure": loaded.spec.exposure, "model": model}
-            sources = {"pool": identity.pool, "test": identity.test, "inputs": inputs, "generated": made}
-            key = key_of(stage="copies", version=generator.version, **sources, **task)
-            clips = plan.clips[machine]
-            task |= {"clips": clips, "generated": made, "holdout": loaded.spec.holdout.model_dump()}
+            sources = {"pools": pools, "test": identity.test, "inputs": inputs, "generated": made}
+            key = key_of(stage="copies", method=_COPIES, version=generator.version, machine=machine, **sources, **task)
+            clips = {name: plan.clips[name] for name in identities}
+            task |= {"clips": clips, "machine": machine, "generated": made}
+            task |= {"holdout": loaded.spec.holdout.model_dump()}
             label = f"look for training clips among those of {machine} with {name}, seed {seed}"
-            plan.add(Unit(key, "copies", label, (clips, made, *([model] if model else [])), task))
+            plan.add(Unit(key, "copies", label, (*clips.values(), made, *([model] if model else [])), task))
             plan.copies.append(Listening(key, machine, name, seed))
 
 

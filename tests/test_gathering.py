@@ -139,10 +139,10 @@ def test_a_generator_that_learns_has_costs_of_training(
     assert (costs.loc["learner", "training_seconds"] >= 0).all()
     assert costs.loc["real_holdout", "training_seconds"].isna().all()
     known = results.heard.nearest
-    assert set(known["generator"]) == {"learner"} and set(known["n_training"]) == {6}
+    assert set(known["generator"]) == {"learner"} and set(known["n_training"]) == {12}
     # It makes noise of its own, which is no copy.
     assert known.loc[known["set"] == "generated", "cosine"].max() < 0.9
-    assert set(results.comparison.memorisation["n_training"]) == {6}
+    assert set(results.comparison.memorisation["n_training"]) == {12}
 
 
 FORGETFUL = '''

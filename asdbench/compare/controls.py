@@ -105,10 +105,12 @@ def with_controls(gaps: pd.DataFrame, controls: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         The table of gaps with ``artefact_auc`` and ``matched_gap`` (AUC of generated anomalies against generated normal
-        clips, minus the AUC on real clips): NaN where the generator has no such control.
+        clips, minus the AUC on real clips): NaN where the generator has no such control, or not for every seed.
     """
     by = ["machine", "detector", "generator"]
-    artefact, matched = (controls[controls["control"] == name] for name in (ARTEFACT, MATCHED))
+    # A control without some seed is another mean than the cell's.
+    whole = controls[controls["reason"] == ""]
+    artefact, matched = (whole[whole["control"] == name] for name in (ARTEFACT, MATCHED))
     artefact = artefact[[*by, "auc"]].rename(columns={"auc": "artefact_auc"})
     matched = matched.assign(matched_gap=matched["auc"] - matched["expected"])[[*by, "matched_gap"]]
     joined = gaps.merge(artefact, on=by, how="left").merge(matched, on=by, how="left")

@@ -329,8 +329,9 @@ def mean_abs_interval(
     observed = float(size.mean())
     limits = []
     for target in (observed - half_width, observed + half_width):
-        # A folded mean is never below the truth, so that the solution is not above the target.
-        found = 0.0 if expected(0.0) >= target else optimize.brentq(lambda t, y=target: expected(t) - y, 0.0, target)
+        # A folded mean is never below the truth, so that the solution is not above the target, but for rounding.
+        top = target * (1 + 1e-9)
+        found = 0.0 if expected(0.0) >= target else optimize.brentq(lambda t, y=target: expected(t) - y, 0.0, top)
         limits.append(float(found))
     return limits[0], limits[1]
 

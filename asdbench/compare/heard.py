@@ -37,7 +37,7 @@ QUALITY_COLUMNS = (
 """Columns of the table of audio quality; see `asdbench.metrics.audio.quality.Row`. ``embedding_name`` is the spec's."""
 COST_COLUMNS = ("machine", "generator", "seed", "n_clips", "seconds", "training_seconds", "parameters")
 """Columns of the table of costs: seconds of generation on the machine that ran it, loading of models included, and of
-the training that the model comes from (NaN where there was none in this benchmark)."""
+the training that the model comes from, since it was last started (NaN where there was none in this benchmark)."""
 ROLE_COLUMNS = ("machine", "role", "condition", "n_clips")
 """Columns of the table of real clips: ``role`` is "fit" (detectors), "pool" (generators) or "test"."""
 

@@ -78,29 +78,34 @@ def memorisation_rows(nearest: pd.DataFrame, confidence: float) -> list[dict[str
 
 def _judge(rows: pd.DataFrame, generator: str, confidence: float) -> dict[str, Any]:
     estimates = []
-    for seed, own in rows.groupby("seed"):
-        found = {
-            name: own.loc[own["set"] == name, "cosine"].to_numpy(dtype=np.float64) for name in (GENERATED, HELD_OUT)
-        }
-        if all(map(len, found.values())):
+    for (seed, condition), own in rows.groupby(["seed", "condition"]):
+        made, held = (
+            own.loc[own["set"] == name, "cosine"].to_numpy(dtype=np.float64) for name in (GENERATED, HELD_OUT)
+        )
+        if len(made) and len(held):
             # The held-out clips are the same for every seed, and so near to what was learnt where that is the same.
-            pools = ("normal", HELD_OUT), ("anomaly", generator, int(str(seed)))
-            estimates.append(auc_estimate(found[HELD_OUT], found[GENERATED], *pools))
+            pools = ("normal", HELD_OUT, str(condition)), ("anomaly", generator, str(condition), int(str(seed)))
+            estimates.append(auc_estimate(held, made, *pools))
     reason = "; ".join(dict.fromkeys(str(text) for text in rows["reason"] if text))
+    seeds = rows.loc[rows["set"] == GENERATED, "seed"].nunique()
     row: dict[str, Any] = {name: float("nan") for name in MEMORISATION_COLUMNS[6:-1]}
-    row |= {"n_training": 0, "n_generated": 0, "n_held_out": 0, "n_seeds": len(estimates), "copies": None}
+    row |= {"n_training": 0, "n_generated": 0, "n_held_out": 0, "n_seeds": seeds, "copies": None}
     row |= {"n_beyond": 0, "most_alike": "", "its_training_clip": "", "reason": reason}
     if not estimates:
         return row | {"reason": reason or "there are no clips to compare"}
     mean = mean_of(estimates)
     low, high = score_interval(mean, confidence)
-    made, held = (rows[rows["set"] == name] for name in (GENERATED, HELD_OUT))
-    top = records(made.nlargest(1, "cosine"))[0]
+    made_clips, held_clips = (rows[rows["set"] == name] for name in (GENERATED, HELD_OUT))
+    top = records(made_clips.nlargest(1, "cosine"))[0]
     row |= {"nearer": mean.value, "nearer_low": low, "nearer_high": high}
     row |= {"copies": None if np.isnan(low) else bool(low > 0.5)}
-    row |= {"cosine_generated": float(made["cosine"].median()), "cosine_held_out": float(held["cosine"].median())}
-    row |= {"n_beyond": int((made["cosine"] > held["cosine"].max()).sum())}
+    row |= {
+        "cosine_generated": float(made_clips["cosine"].median()),
+        "cosine_held_out": float(held_clips["cosine"].median()),
+    }
+    largest = made_clips["condition"].map(held_clips.groupby("condition")["cosine"].max())
+    row |= {"n_beyond": int((made_clips["cosine"] > largest).sum())}
     row |= {"most_alike": top["clip_id"], "its_training_clip": top["nearest"], "its_cosine": top["cosine"]}
-    counts = {"n_generated": made, "n_held_out": held}
+    counts = {"n_generated": made_clips, "n_held_out": held_clips}
     row |= {name: int(part.groupby("seed").size().max()) for name, part in counts.items()}
-    return row | {"n_training": int(made["n_training"].max())}
+    return row | {"n_training": int(made_clips["n_training"].max())}

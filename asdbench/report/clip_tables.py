@@ -130,7 +130,8 @@ def quality(comparison: Comparison) -> Table:
     rows, numbers = [], []
     for key, part in frame.groupby(names, sort=False):
         figure = _mean_of_seeds(part)
-        value = DASH + notes.mark(figure["remark"]) if math.isnan(figure["value"]) else f"{figure['value']:.4g}"
+        value = DASH if math.isnan(figure["value"]) else f"{figure['value']:.4g}"
+        value += notes.mark(figure["remark"])
         interval = DASH if math.isnan(figure["low"]) else f"{figure['low']:.4g} to {figure['high']:.4g}"
         floors = ("floor", "floor_high", "value_at_floor_n")
         floor = ["" if math.isnan(figure[name]) else f"{figure[name]:.4g}" for name in floors]
@@ -165,7 +166,17 @@ def memorisation(comparison: Comparison) -> Table:
         cosines = f"{row['cosine_generated']:.2f} / {row['cosine_held_out']:.2f}"
         counts = f"{row['n_training']}/{row['n_generated']}/{row['n_held_out']}"
         heard = DASH if row["copies"] is None else "copies" if row["copies"] else "no sign of copies"
-        rows.append([*own, f"{row['nearer']:.3f}", interval, cosines, f"{row['its_cosine']:.2f}", counts, heard])
+        rows.append(
+            [
+                *own,
+                f"{row['nearer']:.3f}{notes.mark(row['reason'])}",
+                interval,
+                cosines,
+                f"{row['its_cosine']:.2f}",
+                counts,
+                heard,
+            ]
+        )
     percent = f"{100 * comparison.confidence:g} %"
     header = ["Machine", "Generator", "nearer", f"{percent} interval", "cosine, generated / held-out", "largest"]
     return Table(
@@ -197,7 +208,7 @@ def costs(comparison: Comparison) -> Table:
         size = "" if math.isnan(number["parameters"]) else f"{number['parameters'] / 1e6:.2f}"
         rows.append([str(generator), f"{number['seconds_per_clip']:.3g}", trained, size])
     header = ["Generator", "seconds a clip", "training (s)", "parameters (millions)"]
-    remark = "seconds: on the machine that ran it, loading of models included; one process, others beside it."
+    remark = "seconds: on the machine that ran it, loading of models included; training: since it was last started."
     return Table("costs", "Cost of generation", header, rows, [], frame_of(numbers), 1, [remark] if rows else [])
 
 

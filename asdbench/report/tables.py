@@ -120,7 +120,7 @@ def _control_cell(row: Mapping[str, Any], notes: Notes) -> str:
     if math.isnan(row["auc"]):
         return DASH + notes.mark(row["reason"])
     interval = "" if math.isnan(row["auc_low"]) else f" ({row['auc_low']:.2f}–{row['auc_high']:.2f})"
-    return f"{row['auc']:.2f}{interval}{'*' if row['deviates'] is True else ' '}"
+    return f"{row['auc']:.2f}{interval}{'*' if row['deviates'] is True else ' '}{notes.mark(row['reason'])}"
 
 
 def summary(comparison: Comparison) -> Table:

@@ -79,5 +79,5 @@ SOUND_REMARK = (
     "parentheses. copies: machines on which training clips were found among generated ones. seconds a clip: as "
     "measured where it ran; millions of parameters: of what was trained."
 )
-VERDICTS_REMARK = "verdicts: machines that are equivalent/different/too few clips/indistinguishable."
+VERDICTS_REMARK = "verdicts: cells (machine and detector) equivalent/different/too few clips/indistinguishable."
 """Remarks that explain these cells."""

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from asdbench.results import Results
 
+_CLIP = ("content_hash", "section", "domain", "condition")
 _GIVEN = ("exposure", "generated_clips", "holdout")
 """Fields of a spec that say what generators are given."""
 
@@ -96,8 +97,9 @@ class Entry:
         """Mean over machines (and detectors) of the AUC of generated normal clips; NaN where one is missing."""
         controls = self.results.comparison.controls
         own = controls[(controls["generator"] == self.generator) & (controls["control"] == ARTEFACT)]
-        aucs = own["auc"] if detector is None else own.loc[own["detector"] == detector, "auc"]
-        return float(aucs.mean()) if len(aucs) and bool(aucs.notna().all()) else math.nan
+        own = own if detector is None else own[own["detector"] == detector]
+        whole = len(own) > 0 and not own["reason"].any() and bool(own["auc"].notna().all())
+        return float(own["auc"].mean()) if whole else math.nan
 
     def agreement(self, measure: str) -> float:
         """A measure of agreement over detectors, such as "selection regret"."""
@@ -178,16 +180,19 @@ def difference(first: Results, other: Results) -> str:
             clips = [found.get((machine, split), frozenset()) for found in heard]
             if clips[0] != clips[1]:
                 return f"they {doing.format(machine)} different real clips ({len(clips[0])} and {len(clips[1])})"
+    for name in ("sample_rate", "channel"):
+        if first.spec["dataset"].get(name) != other.spec["dataset"].get(name):
+            return f"they read clips with another {name}"
     for name in ("detectors", "statistics", "seeds"):
         if first.spec[name] != other.spec[name]:
             return f"their {name} differ"
     return ""
 
 
-def _real_clips(scores: pd.DataFrame) -> dict[tuple[str, str], frozenset[str]]:
-    """Content hashes of the real clips of each machine and split."""
+def _real_clips(scores: pd.DataFrame) -> dict[tuple[str, str], frozenset[tuple[str, ...]]]:
+    """Content hashes and labels of the real clips of each machine and split."""
     real = scores[scores["source"] == REAL]
     return {
-        (str(machine), str(split)): frozenset(clips["content_hash"])
+        (str(machine), str(split)): frozenset(clips[list(_CLIP)].astype(str).itertuples(index=False, name=None))
         for (machine, split), clips in real.groupby(["machine", "split"])
     }

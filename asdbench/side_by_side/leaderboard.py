@@ -50,7 +50,9 @@ def leaderboard(folder: Path) -> list[Board]:
                 break
         else:
             groups.append([results])
-    groups.sort(key=lambda group: -len(entries(group)))
+    groups = sorted((group for group in groups if entries(group)), key=lambda group: -len(entries(group)))
+    if not groups:
+        raise UserError(f"{folder}: none of its runs has a generator to rank")
     return [Board(tuple(group), _table(group, number, len(groups))) for number, group in enumerate(groups, 1)]
 
 
@@ -97,7 +99,8 @@ def _table(group: Sequence[Results], number: int, boards: int) -> Table:
         ]
         row += [cells.points(figures["mean_floor"]), cells.points(figures["mean_gap"], signed=True)]
         row += [cells.number(figures["pearson"], ".2f"), cells.number(entry.agreement("detector kendall"), ".2f")]
-        row += [cells.points(entry.agreement("selection regret")), "" if math.isnan(artefact) else f"{artefact:.2f}"]
+        row += [cells.points(entry.agreement("selection regret")), cells.verdicts(list(entry.by_detector.values()))]
+        row += ["" if math.isnan(artefact) else f"{artefact:.2f}"]
         row += [cells.sound_cell(entry, model, notes), cells.copies_cell(entry), *cells.cost_cells(entry)]
         rows.append(row)
         own: dict[str, Any] = {
@@ -112,7 +115,19 @@ def _table(group: Sequence[Results], number: int, boards: int) -> Table:
             "artefact_auc": artefact,
         }
         numbers.append(own | cells.heard_numbers(entry) | {"reason": "" if rank <= len(ranked) else entry.missing})
-    header = ["rank", "Generator", "Run", "mean |gap|", "interval", "floor", "mean gap", "Pearson", "Kendall", "regret"]
+    header = [
+        "rank",
+        "Generator",
+        "Run",
+        "mean |gap|",
+        "interval",
+        "floor",
+        "mean gap",
+        "Pearson",
+        "Kendall",
+        "regret",
+        "verdicts",
+    ]
     first = group[0]
     tested = f"{first.spec['dataset']['use']}: {', '.join(first.comparison.machines)}"
     of = f" (board {number} of {boards}: other test clips, detectors or seeds)" if boards > 1 else ""
@@ -128,6 +143,7 @@ def _table(group: Sequence[Results], number: int, boards: int) -> Table:
             "Ranked by mean |gap| in points over machines and detectors; neighbours whose intervals overlap are not "
             "told apart. interval: those of the detectors, averaged as if they erred together. floor: what a perfect "
             "generator would show with as many clips. Kendall, regret: of the choice between detectors, in points.",
+            cells.VERDICTS_REMARK,
             cells.SOUND_REMARK,
         ],
     )

@@ -91,3 +91,13 @@ def test_it_holds_the_truth_as_often_as_it_says(truth: list[float]) -> None:
     value = np.abs(truth).mean()
     inside = np.mean((limits[:, 0] <= value + 1e-12) & (value <= limits[:, 1]))
     assert 0.92 <= inside <= 1
+
+
+def test_gaps_that_are_large_against_their_noise_are_solved_too() -> None:
+    """Where folding does not matter the expected value rounds to the truth, from either side."""
+    rng = np.random.default_rng(3)
+    for _ in range(200):
+        gaps, deviations = rng.uniform(0.25, 0.4, 5), rng.uniform(0.02, 0.03, 5)
+        low, high = mean_abs_interval(gaps, deviations, 0.95)
+        half = 1.959964 * np.sqrt((deviations**2).sum()) / 5
+        np.testing.assert_allclose([low, high], [gaps.mean() - half, gaps.mean() + half], atol=1e-6)

@@ -159,3 +159,16 @@ def test_machines_and_generators_are_judged_by_themselves_in_their_order() -> No
 
 def test_no_rows_give_no_rows() -> None:
     assert judge([]) == []
+
+
+def test_other_shares_of_normal_clips_are_no_sign_of_copies() -> None:
+    """Anomalies may be nearer to training clips than normal clips are; only clips of one condition are compared."""
+    rng = np.random.default_rng(8)
+
+    def rows(which: str, normals: int) -> list[dict[str, Any]]:
+        found = clips(rng.normal(0.5, 0.05, 60), which)
+        return found + [row | {"condition": "normal"} for row in clips(rng.normal(0.2, 0.05, normals), which)]
+
+    (row,) = judge(rows(GENERATED, 60) + rows(HELD_OUT, 400))
+    assert row["nearer_low"] < 0.5 < row["nearer_high"]
+    assert row["copies"] is False

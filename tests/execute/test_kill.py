@@ -28,7 +28,8 @@ def start(spec: Path, folder: Path, workers: int = 2) -> subprocess.Popen[str]:
 
 def tables(folder: Path) -> dict[str, bytes]:
     run = next(folder.glob("small/*"))
-    return {path.name: path.read_bytes() for path in run.iterdir() if path.suffix in (".csv", ".md", ".tex")} | {
+    tables = [path for path in run.iterdir() if path.suffix in (".csv", ".md", ".tex")]
+    return {path.name: path.read_bytes() for path in tables if path.stem != "costs"} | {  # seconds are never the same
         "scores": (run / "scores.parquet").read_bytes()
     }
 
