@@ -2,8 +2,8 @@
 
 A plugin is a class whose annotated attributes are its settings. It comes in by an entry point of an installed package
 (groups ``asdbench.datasets``, ``asdbench.detectors``, ``asdbench.generators``, ``asdbench.embeddings``,
-``asdbench.metrics``, ``asdbench.parts``), by a Python file named in a spec, or by a decorator in a notebook. asdbench itself knows no
-plugin by name.
+``asdbench.metrics``, ``asdbench.parts``), by a Python file named in a spec, or by a decorator in a notebook. asdbench
+itself knows no plugin by name.
 """
 
 from __future__ import annotations

@@ -45,9 +45,7 @@ class _Scale(nn.Module):
         layers = [nn.Conv2d(2, filters, (3, 9), padding=(1, 4))]
         for dilation in _DILATIONS:
             layers.append(
-                nn.Conv2d(
-                    filters, filters, (3, 9), stride=(1, 2), dilation=(dilation, 1), padding=(dilation, 4)
-                )
+                nn.Conv2d(filters, filters, (3, 9), stride=(1, 2), dilation=(dilation, 1), padding=(dilation, 4))
             )
         layers.append(nn.Conv2d(filters, filters, 3, padding=1))
         self.layers = nn.ModuleList(weight_norm(layer) for layer in layers)

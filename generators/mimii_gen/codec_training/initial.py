@@ -108,9 +108,7 @@ def _start_decoder(model: Any, first: Tensor, second: Tensor) -> None:
             for phase in range(ratio):
                 for value in range(left_over):
                     source = phase * left_over + value
-                    _carry(
-                        weight.transpose(0, 1), value, value + left_over, source, source + values, left + phase
-                    )
+                    _carry(weight.transpose(0, 1), value, value + left_over, source, source + values, left + phase)
             values = left_over
             _set(layer.conv, weight, 2 * values)
     last = layers[-1].conv

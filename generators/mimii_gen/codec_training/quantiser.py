@@ -1,4 +1,4 @@
-"""Training of the residual vector quantiser that `transformers.EncodecModel` has, which itself only encodes and decodes.
+"""Training of the residual vector quantiser of `transformers.EncodecModel`, which itself only encodes and decodes.
 
 Each codebook quantises what the ones before it left. Codewords are moving averages of the vectors that chose them
 (van den Oord et al., arXiv:1711.00937, appendix A.1), begin with k-means of the first data, and are replaced by current
@@ -116,7 +116,7 @@ def update(quantizer: Any, latents: Tensor, codes: Tensor, decay: float, generat
 
 
 def _nearest(vectors: Tensor, words: Tensor) -> Tensor:
-    """Index of the nearest codeword of each vector; computed as `EncodecEuclideanCodebook` does, so that codes agree."""
+    """Index of the nearest codeword of each vector, computed as in `EncodecEuclideanCodebook`, so that codes agree."""
     words = words.t()
     distances = vectors.pow(2).sum(1, keepdim=True) - 2 * vectors @ words + words.pow(2).sum(0, keepdim=True)
     return (-distances).max(dim=-1).indices

@@ -20,7 +20,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "16k": {"sample_rate": 16000, "ratios": (8, 4, 4), "filters": 32, "causal": False, "start": "lapped"},
     "24k": {"sample_rate": 24000, "ratios": (8, 5, 4, 2), "filters": 16, "causal": True, "start": "random"},
 }
-"""16 kHz at 125 frames a second (as many latent values as samples), and 24 kHz at 75 frames a second as in the paper."""
+"""16 kHz at 125 frames a second (as many latent values as samples), and 24 kHz at 75 frames as in the paper."""
 
 
 @dataclass(frozen=True)
@@ -97,13 +97,17 @@ class CodecSettings:
     def _check_lapped(self) -> None:
         """A lapped transform needs as many values as samples, the frame after, and a channel for either sign."""
         if self.hop_length != LATENT_DIM:
-            raise UserError(f"start is 'lapped', which takes ratios with a product of {LATENT_DIM}, found {self.ratios}")
+            raise UserError(
+                f"start is 'lapped', which takes ratios with a product of {LATENT_DIM}, found {self.ratios}"
+            )
         if self.causal:
             raise UserError("start is 'lapped', which looks one frame ahead, so causal must be false")
         needed = 2 * LATENT_DIM // 2 ** len(self.ratios)
         if self.filters < needed:
-            raise UserError(f"start is 'lapped', which takes at least {needed} filters with ratios {self.ratios}, "
-                            f"found {self.filters}")
+            raise UserError(
+                f"start is 'lapped', which takes at least {needed} filters with ratios {self.ratios}, "
+                f"found {self.filters}"
+            )
 
     def _refuse(self, name: str, expected: str) -> None:
         raise UserError(f"{name} is {getattr(self, name)}, expected {expected}")

@@ -48,8 +48,8 @@ class Sound:
             seconds = int(row.num_samples) / int(row.sample_rate)  # type: ignore[arg-type]
             if round(seconds * sample_rate) < num_samples:
                 raise UserError(
-                    f"{clips.file(index)}: the clip lasts {seconds:.3f} s, segments of {num_samples / sample_rate:.3f} s "
-                    "are trained on; set seconds to less, or leave the clip out"
+                    f"{clips.file(index)}: the clip lasts {seconds:.3f} s, shorter than the segments of "
+                    f"{num_samples / sample_rate:.3f} s that are trained on; set seconds to less, or leave it out"
                 )
         machines = clips.frame["machine"].to_numpy()
         self._rows = [np.flatnonzero(machines == machine) for machine in sorted(set(machines))]
