@@ -104,8 +104,7 @@ def train(
         progress: called with steps done, steps in all and a note, a few times a second at most.
 
     Raises:
-        UserError: the clips are silent, ``work`` holds another training or only damaged checkpoints, or a loss is not
-            finite any more.
+        UserError: ``work`` holds another training or only damaged checkpoints, or a loss is not finite any more.
         KeyboardInterrupt: as it came, after the last whole step has been saved.
     """
     return _Training(sound, settings, work, seed, device, clips_id, progress).run()
