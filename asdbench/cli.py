@@ -17,6 +17,7 @@ from asdbench.errors import UserError
 
 if TYPE_CHECKING:
     from asdbench.clips import ClipSet
+    from asdbench.plugins import Generator, Part
     from asdbench.report.table import Table
     from asdbench.results import Results
     from asdbench.spec import Exposure, LoadedSpec
@@ -61,6 +62,22 @@ _table_options = [
     click.option("--csv", is_flag=True, help="Print the figures of the first table in full precision as CSV."),
     click.option("--out", type=_FOLDER, help="Write all tables (CSV, Markdown, LaTeX) and pictures of curves here."),
 ]
+
+_training_options = [
+    click.option("--out", type=_FOLDER, required=True, help="Folder of the model; an interrupted training goes on."),
+    click.option(
+        "--for", "target", metavar="MACHINE", help="With exposure 'other-machines': whose anomalies stay unheard."
+    ),
+    click.option(
+        "--exposure",
+        type=click.Choice(EXPOSURES),
+        help="Whose anomalies it learns from; a benchmark says it itself.  [default: same-machine]",
+    ),
+    click.option("--set", "overrides", multiple=True, metavar="SETTING=VALUE", help="Setting of what is trained."),
+    click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the training."),
+    click.option("--plugin", "plugin_files", multiple=True, type=_FILE, help="Python file with plugins."),
+]
+_part_options = [*_recording_options, *_training_options]
 
 
 def _with(options: list[Callable[[F], F]]) -> Callable[[F], F]:
@@ -374,7 +391,35 @@ def simulate(folder: Path, machines: str | None, overrides: tuple[str, ...]) -> 
     click.echo(f"{folder}: {count} clips")
 
 
-@main.group()
+class _TrainGroup(click.Group):
+    """Has a command for generators, and one for each part that is trained by itself; the parts are plugins."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        from asdbench.plugins import parts
+
+        return [*self.commands, *parts.names()]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        known = super().get_command(ctx, cmd_name)
+        if known is not None:
+            return known
+        from asdbench.errors import did_you_mean
+        from asdbench.plugins import parts
+
+        if cmd_name not in parts.names():
+            raise UserError(
+                f"there is nothing named '{cmd_name}' to train{did_you_mean(cmd_name, self.list_commands(ctx))}"
+            )
+
+        @_with(_part_options)
+        def train(**options: Any) -> None:
+            _train_part(cmd_name, **options)
+
+        summary = f"Train a part of a generator: {parts.summary(cmd_name)}\n\nSettings: asdbench list {cmd_name}."
+        return click.command(cmd_name, help=summary)(train)
+
+
+@main.group(cls=_TrainGroup)
 def train() -> None:
     """Train what learns."""
 
@@ -382,18 +427,7 @@ def train() -> None:
 @train.command("generator")
 @click.argument("name")
 @_with(_recording_options)
-@click.option("--out", type=_FOLDER, required=True, help="Folder of the model; an interrupted training in it goes on.")
-@click.option(
-    "--for", "target", metavar="MACHINE", help="With exposure 'other-machines': whose anomalies stay unheard."
-)
-@click.option(
-    "--exposure",
-    type=click.Choice(EXPOSURES),
-    help="Whose anomalies it learns from; a benchmark says it itself.  [default: same-machine]",
-)
-@click.option("--set", "overrides", multiple=True, metavar="SETTING=VALUE", help="Setting of the generator.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the training.")
-@click.option("--plugin", "plugin_files", multiple=True, type=_FILE, help="Python file with plugins.")
+@_with(_training_options)
 def train_generator(
     name: str,
     data: Path | None,
@@ -413,22 +447,73 @@ def train_generator(
     On several GPUs: `accelerate launch --multi_gpu -m asdbench train generator …`.
     """
     from asdbench import training
-    from asdbench.plugins import load_files
-    from asdbench.progress import Progress
 
-    if (data is None) == (spec is None):
-        raise UserError("give either --data (a folder) or --spec (a benchmark), to say what to learn from")
-    loaded = _load(spec, (), plugin_files) if spec is not None else None
-    if loaded is None:
-        load_files(plugin_files)
-    if loaded is not None and exposure is not None:
-        raise UserError("--exposure is for --data; a benchmark says it in its field 'exposure'")
+    loaded = _lesson_source(data, spec, exposure, plugin_files)
     generator = training.generator_for_training(name, loaded, overrides)
     exposure = loaded.spec.exposure if loaded is not None else exposure or "same-machine"
     clips, store = _recordings(data, dataset, dataset_settings, machines, loaded)
-    lesson = training.lesson(clips, exposure, target)
-    if training.train(generator, lesson, exposure, out, store.cache_folder(generator.name), Progress(), seed):
+    if _learn(generator, clips, exposure, target, out, store, seed):
         click.echo(f"{out}: the model; use it with `--set generators.NAME.checkpoint={out}` or `asdbench generate`")
+
+
+def _train_part(
+    name: str,
+    data: Path | None,
+    dataset: str,
+    dataset_settings: tuple[str, ...],
+    spec: str | None,
+    machines: tuple[str, ...],
+    out: Path,
+    target: str | None,
+    exposure: Exposure | None,
+    overrides: tuple[str, ...],
+    seed: int,
+    plugin_files: tuple[Path, ...],
+) -> None:
+    """Train a part of a generator on all recordings of a folder, or on those that a benchmark keeps for generators."""
+    from asdbench import plugins
+    from asdbench.settings_text import build_plugin
+
+    loaded = _lesson_source(data, spec, exposure, plugin_files)
+    part = build_plugin(plugins.parts.get(name), overrides)
+    exposure = loaded.spec.exposure if loaded is not None else exposure or "same-machine"
+    clips, store = _recordings(data, dataset, dataset_settings, machines, loaded)
+    if _learn(part, clips, exposure, target, out, store, seed):
+        click.echo(f"{out}: the model; {part.usage.format(out=out)}")
+
+
+def _lesson_source(
+    data: Path | None, spec: str | None, exposure: Exposure | None, plugin_files: tuple[Path, ...]
+) -> LoadedSpec | None:
+    """The benchmark to learn from, None for a folder; plugin files are loaded."""
+    from asdbench.plugins import load_files
+
+    if (data is None) == (spec is None):
+        raise UserError("give either --data (a folder) or --spec (a benchmark), to say what to learn from")
+    if spec is None:
+        load_files(plugin_files)
+        return None
+    loaded = _load(spec, (), plugin_files)
+    if exposure is not None:
+        raise UserError("--exposure is for --data; a benchmark says it in its field 'exposure'")
+    return loaded
+
+
+def _learn(
+    learner: Generator | Part,
+    clips: ClipSet,
+    exposure: Exposure,
+    target: str | None,
+    out: Path,
+    store: Store,
+    seed: int,
+) -> bool:
+    """Train, and return whether this process wrote the model."""
+    from asdbench import training
+    from asdbench.progress import Progress
+
+    lesson = training.lesson(clips, exposure, target)
+    return training.train(learner, lesson, exposure, out, store.cache_folder(learner.name), Progress(), seed)
 
 
 @main.command()

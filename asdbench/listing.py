@@ -16,6 +16,7 @@ _KINDS: dict[str, Registry[Any]] = {
     "generators": plugins.generators,
     "embeddings": plugins.embeddings,
     "metrics": plugins.metrics,
+    "parts": plugins.parts,
 }
 
 

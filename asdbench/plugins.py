@@ -2,8 +2,8 @@
 
 A plugin is a class whose annotated attributes are its settings. It comes in by an entry point of an installed package
 (groups ``asdbench.datasets``, ``asdbench.detectors``, ``asdbench.generators``, ``asdbench.embeddings``,
-``asdbench.metrics``), by a Python file named in a spec, or by a decorator in a notebook. asdbench itself knows no
-plugin by name.
+``asdbench.metrics``, ``asdbench.parts``), by a Python file named in a spec, or by a decorator in a notebook. asdbench
+itself knows no plugin by name.
 """
 
 from __future__ import annotations
@@ -345,6 +345,24 @@ class Generator(Plugin):
         raise NotImplementedError
 
 
+class Part(Plugin):
+    """A part of a generator that is trained by itself, such as a codec, with `asdbench train NAME`.
+
+    Attributes:
+        usage: how its model is used, one sentence in which ``{out}`` stands for the folder.
+    """
+
+    usage: ClassVar[str] = ""
+
+    def train(self, training: Training) -> None:
+        """Learn from ``training.clips`` and write a model to ``training.out``.
+
+        Raises:
+            UserError: the part cannot be learnt from the clips; the message says what is missing.
+        """
+        raise NotImplementedError
+
+
 class Embedding(Plugin):
     """Turns a clip into vectors, by which sets of clips are compared (FAD, KAD), and perhaps into logits (KL, IS).
 
@@ -387,7 +405,7 @@ class Embedding(Plugin):
 
 
 _RESERVED = frozenset(
-    name for kind in (Plugin, Dataset, Detector, Generator) for name in vars(kind) if not name.startswith("_")
+    name for kind in (Plugin, Dataset, Detector, Generator, Part) for name in vars(kind) if not name.startswith("_")
 ) - {"sample_rate", "channel"} | {"seed"}
 """Names that mean something else in a plugin than a setting."""
 
@@ -472,7 +490,10 @@ detectors: Registry[type[Detector]] = Registry("detector")
 generators: Registry[type[Generator]] = Registry("generator")
 embeddings: Registry[type[Embedding]] = Registry("embedding")
 metrics: Registry[Metric] = Registry("metric")
-_REGISTRIES: tuple[Registry[Any], ...] = (datasets, detectors, generators, embeddings, metrics)
+parts: Registry[type[Part]] = Registry("part")
+_RESULTS: tuple[Registry[Any], ...] = (datasets, detectors, generators, embeddings, metrics)
+"""What stored results depend on."""
+_REGISTRIES: tuple[Registry[Any], ...] = (*_RESULTS, parts)
 
 
 def _decorator(registry: Registry[Any], base: type | None) -> Callable[[str], Callable[[T], T]]:
@@ -494,6 +515,7 @@ detector = _decorator(detectors, Detector)
 generator = _decorator(generators, Generator)
 embedding = _decorator(embeddings, Embedding)
 metric = _decorator(metrics, None)
+part = _decorator(parts, Part)
 
 
 def load_files(paths: Iterable[Path]) -> list[tuple[str, str]]:
@@ -583,8 +605,8 @@ def _code_of(kind: type) -> bytes:
 
 
 def _is_alone(package: str) -> bool:
-    """Whether exactly one installed plugin lives in a package."""
-    inside = [name for registry in _REGISTRIES for name in registry.modules() if f"{name}.".startswith(f"{package}.")]
+    """Whether exactly one installed plugin lives in a package; a generator's parts belong to it."""
+    inside = [name for registry in _RESULTS for name in registry.modules() if f"{name}.".startswith(f"{package}.")]
     return bool(package) and len(inside) == 1
 
 

@@ -1,4 +1,4 @@
-"""What `asdbench train generator` does: a generator learns from recordings, and its model is put into a folder."""
+"""What `asdbench train` does: a generator or a part of one learns from recordings, its model is put into a folder."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from asdbench.clips import ClipSet
 from asdbench.errors import UserError, did_you_mean
 from asdbench.exposure import without_hidden
 from asdbench.folders import locked, remove_abandoned, temporary_folder
-from asdbench.plugins import Generator, Training
+from asdbench.plugins import Generator, Part, Training
 from asdbench.progress import Progress
 from asdbench.settings_text import build_plugin
 from asdbench.spec import Exposure, LoadedSpec
@@ -73,12 +73,12 @@ def lesson(clips: ClipSet, exposure: Exposure, target: str | None) -> ClipSet:
 
 
 def train(
-    generator: Generator, clips: ClipSet, exposure: Exposure, out: Path, cache: Path, progress: Progress, seed: int
+    learner: Generator | Part, clips: ClipSet, exposure: Exposure, out: Path, cache: Path, progress: Progress, seed: int
 ) -> bool:
-    """Train a generator; an interrupted training in the same folder goes on.
+    """Train a generator or a part of one; an interrupted training in the same folder goes on.
 
     Args:
-        generator: what learns.
+        learner: what learns.
         clips: what it learns from.
         exposure: whose anomalies are among the clips.
         out: folder of the model; what the training works with is in its subfolder ``training``.
@@ -90,29 +90,29 @@ def train(
         Whether this process wrote the model.
 
     Raises:
-        UserError: the folder holds something else, or the generator cannot learn from the clips.
+        UserError: the folder holds something else, or nothing can be learnt from the clips.
     """
     work = out / WORK
     if out.exists() and not out.is_dir():
         raise UserError(f"{out}: expected a folder for the model, found a file")
     if out.is_dir() and any(out.iterdir()) and not work.is_dir():
         raise UserError(f"{out}: expected no folder, an empty one, or one with a training, but it holds other files")
-    generator.seed = seed
+    learner.seed = seed
     with disk_errors(out):
         work.mkdir(parents=True, exist_ok=True)
         remove_abandoned(work)
     if int(os.environ.get("RANK", "0")):  # of several processes of one training, the first one writes the model
         with temporary_folder(work) as folder:
-            generator.train(Training(clips, folder, work, cache, exposure))
+            learner.train(Training(clips, folder, work, cache, exposure))
         return False
     with (
         locked(work / ".lock"),
         temporary_folder(work) as folder,
-        progress.track(f"train {generator.name}") as tell,
+        progress.track(f"train {learner.name}") as tell,
     ):
         model = folder / "model"
         model.mkdir()
-        generator.train(Training(clips, model, work, cache, exposure, tell))
+        learner.train(Training(clips, model, work, cache, exposure, tell))
         with disk_errors(out):
             _move(model, out)
     return True

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from typing import get_args
 
 import pytest
 import sklearn.metrics
+from click.testing import CliRunner
 
 import asdbench
-from asdbench import cli
+from asdbench import cli, plugins
 from asdbench.runner import IncompleteRunError
 from asdbench.spec import Exposure
 
@@ -263,3 +265,65 @@ def test_a_generator_that_needs_training_is_not_checked_without_a_model(learner,
 def test_a_benchmark_with_a_model_that_says_nothing_is_refused(learning_spec, write_spec, refusal):
     learning_spec["generators"]["learner"]["forgets"] = True
     assert "does not say which clips it has learnt from" in refusal("run", write_spec(learning_spec))
+
+
+@pytest.fixture
+def toy_part(monkeypatch, tmp_path):
+    """A registered part, a command line in this process, and what the part was given."""
+    given = []
+
+    class Toy(asdbench.Part):
+        """Remembers what it was trained on."""
+
+        usage = "look at `{out}`"
+        size: int = asdbench.setting(3, ge=1)
+
+        def train(self, training):
+            given.append((self.seed, self.size, training))
+            (training.out / "toy.json").write_text("{}")
+
+    monkeypatch.setattr(plugins.parts, "_registered", dict(plugins.parts._registered))
+    asdbench.part("toy")(Toy)
+    monkeypatch.chdir(tmp_path)
+    before = signal.getsignal(signal.SIGTERM)
+
+    def command(*words):
+        done = CliRunner().invoke(cli.main, ["train", "toy", "--out", "model", *map(str, words)])
+        return done, given
+
+    yield command
+    signal.signal(signal.SIGTERM, before)
+
+
+def test_a_part_is_trained_by_its_name(toy_part, data_root, tmp_path):
+    done, given = toy_part("--data", data_root, "--set", "size=5", "--seed", 7, "--exposure", "none")
+    assert done.exit_code == 0, done.output
+    assert "model: the model; look at `model`" in done.stdout
+    ((seed, size, training),) = given
+    assert (seed, size, training.exposure) == (7, 5, "none")
+    assert set(training.clips.frame["condition"]) == {"normal"}
+    assert set(training.clips.frame["machine"]) == {"fan", "pump"}
+    assert (tmp_path / "model" / "toy.json").is_file()
+
+
+def test_a_part_of_a_benchmark_hears_what_is_kept_for_generators(toy_part, spec_data, write_spec):
+    done, given = toy_part("--spec", write_spec(spec_data | {"exposure": "other-machines"}), "--for", "fan")
+    assert done.exit_code == 0, done.output
+    clips = given[0][2].clips.frame
+    assert given[0][2].exposure == "other-machines"
+    assert set(clips.loc[clips["condition"] == "anomaly", "machine"]) == {"pump"}
+    assert (clips["split"] == "test").all()
+
+
+def test_what_a_part_cannot_be_trained_on_is_said(toy_part, spec_data, write_spec, data_root):
+    spec = write_spec(spec_data)
+    for words, sentence in (
+        ((), "give either --data"),
+        (("--spec", spec, "--exposure", "none"), "--exposure is for --data"),
+        (("--data", data_root, "--set", "size=0"), "size=0"),
+        (("--data", data_root, "--for", "fan"), "takes one model for all"),
+    ):
+        done, given = toy_part(*words)
+        assert done.exit_code == 2
+        assert sentence in done.stderr
+        assert not given
