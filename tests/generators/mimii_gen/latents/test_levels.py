@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from asdbench import UserError
+from asdbench.generators.mimii_gen.latents.levels import CONDITIONS, FILE, GROUPS, LevelModel, words_of
+
+DIM = 64
+
+
+def fitted(n: int = 400, seed: int = 0) -> tuple[LevelModel, np.ndarray, list[str]]:
+    """Levels of fans that are linear in the speed, with one large direction of remainder, and of valves."""
+    random = np.random.default_rng(seed)
+    speeds = random.integers(1, 4, n)
+    tilt = np.linspace(-1, 1, DIM)
+    levels = -5 + 0.5 * speeds[:, None] + 0.3 * random.standard_normal((n, 1)) * tilt
+    levels = levels + 0.05 * random.standard_normal((n, DIM))
+    captions = [f"This fan sounds normal at a speed of {speed}." for speed in speeds]
+    groups = [("fan", "normal")] * n
+    valves = -2 + 0.1 * random.standard_normal((20, DIM))
+    return (
+        LevelModel.fit(
+            np.concatenate([levels, valves]),
+            captions + ["An anomalous valve."] * 20,
+            groups + [("valve", "anomalous")] * 20,
+            ["1", "2", "3"],
+        ),
+        levels,
+        captions,
+    )
+
+
+def latents(frames: int = 40) -> torch.Tensor:
+    noise = torch.randn(3, DIM, frames, generator=torch.Generator().manual_seed(1))
+    loud = torch.exp(4 * torch.sin(torch.arange(frames) / 5))  # a dynamic range of 70 dB
+    return (
+        noise * torch.linspace(0.001, 2, DIM)[:, None] * torch.stack([torch.ones(frames), loud, loud.flip(0)])[:, None]
+    )
+
+
+def test_join_undoes_split() -> None:
+    model = fitted()[0]
+    given = latents()
+    shapes, levels = model.split(given)
+    assert shapes.shape == (3, DIM + GROUPS, 40) and levels.shape == (3, DIM)
+    assert torch.allclose(model.join(shapes, levels), given, rtol=1e-4, atol=1e-7)
+    assert torch.allclose(levels, 0.5 * given.square().mean(dim=2).log(), atol=1e-5)
+
+
+def test_a_level_is_met_exactly() -> None:
+    model = fitted()[0]
+    shapes, levels = model.split(latents())
+    joined = model.join(0.5 * shapes, levels)
+    assert torch.allclose(joined.square().mean(dim=2), (2 * levels).exp(), rtol=1e-4)
+
+
+def test_white_noise_has_no_envelope_and_a_shape_without_level() -> None:
+    model = fitted()[0]
+    noise = torch.randn(1, 4096, 40, generator=torch.Generator().manual_seed(0)).reshape(1, 4096, 40)
+    wide = LevelModel(4096, [])
+    for gain in (1.0, 1e-3):
+        shapes, _ = wide.split(gain * noise)
+        assert not shapes[:, 4096:].any()
+        assert torch.allclose(shapes[:, :4096].square().mean(dim=2), torch.ones(1, 4096), atol=1e-3)
+    assert model.split(latents())[0][1:, DIM:].abs().max() > 1  # what comes and goes has one
+
+
+def test_padding_counts_for_nothing() -> None:
+    model, given = fitted()[0], latents()
+    padded = torch.nn.functional.pad(given, (0, 10), value=100.0)
+    keep = torch.arange(50)[None].expand(3, -1) < 40
+    assert torch.allclose(model.split(padded, keep)[1], model.split(given)[1], atol=1e-5)
+
+
+def test_drawn_levels_have_mean_and_covariance_of_the_training() -> None:
+    model, levels, captions = fitted()
+    drawn = model.draw(captions, range(len(captions))).numpy()
+    assert np.abs(drawn.mean(axis=0) - levels.mean(axis=0)).max() < 0.08
+    for speed in "123":
+        rows = [row for row, caption in enumerate(captions) if caption.endswith(f"{speed}.")]
+        assert drawn[rows].mean() == pytest.approx(-5 + 0.5 * int(speed), abs=0.03)
+        ends = drawn[rows][:, [0, -1]]
+        assert np.corrcoef(ends.T)[0, 1] < -0.9  # the direction that was large
+        assert ends.std(axis=0) == pytest.approx([0.3, 0.3], rel=0.2)
+
+
+def test_a_level_depends_on_caption_and_seed_alone() -> None:
+    model, _, captions = fitted()
+    both = model.draw(captions[:2], [7, 8])
+    assert torch.equal(model.draw(captions[1:2], [8])[0], both[1])
+    assert not torch.equal(model.draw(captions[:1], [8])[0], both[0])
+    assert torch.equal(model.draw(["valve anomalous"], [7]), model.draw(["An ANOMALOUS valve, speed 3."], [7]))
+
+
+def test_what_the_network_is_told_is_standard() -> None:
+    model, levels, captions = fitted()
+    told = model.conditions(torch.from_numpy(levels), captions)
+    assert told.shape == (len(levels), CONDITIONS) and told.dtype == torch.float32
+    assert torch.allclose(told.mean(dim=0), torch.zeros(CONDITIONS), atol=1e-3)
+    assert torch.allclose(told.std(dim=0), torch.ones(CONDITIONS), atol=1e-2)
+
+
+def test_a_caption_of_no_known_machine_is_refused() -> None:
+    with pytest.raises(UserError, match=r"'An anomalous fan\.' tells of no machine .* fan normal; valve anomalous"):
+        fitted()[0].draw(["An anomalous fan."], [0])
+
+
+def test_numbers_and_names_are_words() -> None:
+    assert words_of("At 0.05, amid m-n W: 1.5.") == {"at", "0.05", "amid", "m-n", "w", "1.5"}
+
+
+def test_saved_and_loaded(tmp_path: Path) -> None:
+    model, _, captions = fitted()
+    model.save(tmp_path)
+    loaded = LevelModel.load(tmp_path / FILE)
+    assert loaded.identity == model.identity != fitted(seed=1)[0].identity
+    assert torch.allclose(loaded.draw(captions, range(400)), model.draw(captions, range(400)), atol=1e-4)
+
+
+def test_damaged_files_are_refused(tmp_path: Path) -> None:
+    model = fitted()[0]
+    model.save(tmp_path)
+    whole = (tmp_path / FILE).read_bytes()
+    for damaged in (b"", whole[:-100], whole.replace(b'"F32","shape":[2,64]', b'"F32","shape":[1,64]')):
+        (tmp_path / FILE).write_bytes(damaged)
+        if damaged != whole:
+            with pytest.raises(UserError, match="expected the levels of a trained generator"):
+                LevelModel.load(tmp_path / FILE)
+
+
+def test_a_codec_of_other_width_is_refused() -> None:
+    with pytest.raises(UserError, match="100 values a frame, expected a multiple of 16"):
+        LevelModel(100, [])
