@@ -27,7 +27,7 @@ from .diffusion.schedule import NoiseSchedule
 from .latents.cache import LatentCache
 from .latents.interface import LatentCodec, load_codec
 from .latents.lapped_transform import LappedTransform
-from .latents.levels import CONDITIONS, LevelModel
+from .latents.levels import CONDITIONS, LevelModel, motion_of, unit_bands
 from .latents.space import LatentSpace, LatentStatistics
 from .model_card import ModelCard, Part, write_model_card
 from .pipeline import MimiiGenPipeline
@@ -202,9 +202,9 @@ def _statistics(
     """Statistics of the latents that are trained on, without those that validate."""
     statistics = LatentStatistics(codec.dim if levels is None else levels.shape_dim)
     taught, _ = split_examples(examples, share)
-    for content in dict.fromkeys(example.content_hash for example in taught):
+    for content, caption in {example.content_hash: example.caption for example in taught}.items():
         latents = _latents(cache, codec, content)
-        statistics.update(latents if levels is None else levels.split(latents)[0])
+        statistics.update(latents if levels is None else levels.split(latents, [caption])[0])
     return statistics
 
 
@@ -228,14 +228,15 @@ def _levels(captioned: Sequence[Captioned], share: float, cache: LatentCache, co
     """Fit the levels of the clips that are trained on, by machine and condition."""
     taught = {example.content_hash for example in split_examples([clip.example for clip in captioned], share)[0]}
     clips = [clip for clip in captioned if clip.example.content_hash in taught]
-    model = LevelModel(codec.dim, [])
-    levels = [model.split(_latents(cache, codec, clip.example.content_hash))[1][0] for clip in clips]
+    units = (unit_bands(_latents(cache, codec, clip.example.content_hash)) for clip in clips)
+    measured = [(level[0], motion_of(unit)) for unit, level in units]
     told = [clip.description for clip in clips]
     return LevelModel.fit(
-        torch.stack(levels).double().cpu().numpy(),
+        torch.stack([level for level, _ in measured]).double().cpu().numpy(),
         [clip.example.caption for clip in clips],
         [group_words(description) for description in told],
         {value for description in told for value in label_values(description)},
+        np.array([motion for _, motion in measured]),
     )
 
 
@@ -308,9 +309,9 @@ def _generated_level(pipeline: MimiiGenPipeline, captioned: Sequence[Captioned],
     made = LatentStatistics(len(statistics.mean))
     captions = [clip.example.caption for clip in chosen]
     latents = pipeline(captions, seeds=range(_MEASURED), output_type="latent")
-    for one in latents:
+    for one, caption in zip(latents, captions, strict=True):
         latent = torch.from_numpy(one)[None]
-        made.update(latent if pipeline.levels is None else pipeline.levels.split(latent)[0])
+        made.update(latent if pipeline.levels is None else pipeline.levels.split(latent, [caption])[0])
     return _level(made, pipeline.space) / _level(statistics, pipeline.space)
 
 

@@ -282,7 +282,7 @@ class MimiiGenPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers is
             told = [texts[row] for row in rows]
             clean, levels = None, None
             if audio is not None:
-                clean, levels = self._encode([audio[row] for row in rows])
+                clean, levels = self._encode([audio[row] for row in rows], told)
             elif self.levels is not None:
                 levels = self.levels.draw(told, [int(seeds[row]) for row in rows])
             latents = denoise(
@@ -297,7 +297,7 @@ class MimiiGenPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers is
             )
             made = self.space.from_unet(latents)
             if self.levels is not None and levels is not None:
-                made = self.levels.join(made, levels)
+                made = self.levels.join(made, levels, told)
             if output_type == "audio":
                 made = self._codec.decode(made, num_samples)
             waveforms += list(made[:count].float().cpu().numpy())
@@ -384,13 +384,13 @@ class MimiiGenPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers is
         masks = [torch.nn.functional.pad(one.mask, (0, length - one.mask.shape[1])) for one in encoded]
         return Embeddings(torch.cat(states), torch.cat(masks))
 
-    def _encode(self, waveforms: Sequence[Waveform]) -> tuple[Tensor, Tensor | None]:
+    def _encode(self, waveforms: Sequence[Waveform], texts: Sequence[str]) -> tuple[Tensor, Tensor | None]:
         """Encode waveforms to normalised latents, shape (batch, channels, height, frames), and their levels."""
         stacked = torch.from_numpy(np.stack([np.asarray(waveform, dtype=np.float32) for waveform in waveforms]))
         latents = self._codec.latents(self._codec.encode(stacked.to(self._codec.device)))
         levels = None
         if self.levels is not None:
-            latents, levels = self.levels.split(latents)
+            latents, levels = self.levels.split(latents, texts)
         return self.space.to_unet(latents).to(self.unet.device, torch.float32), levels
 
 

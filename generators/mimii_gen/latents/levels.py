@@ -7,9 +7,11 @@ with a remainder that is Gaussian with few large directions. So it is fitted in 
 the U-Net makes only what is left, the *shape*: latents of unit RMS in every band. Stationary noise is white there, and
 the network has nothing to add to the noise it starts from.
 
-Where a sound comes and goes, as that of a valve, its dynamic range is compressed: in each of 16 groups of bands the
-log of the local RMS over time is taken out as far as it exceeds what noise does by chance, and put beside the bands as
-a row of its own. The step is exact: `LevelModel.join` undoes `LevelModel.split`.
+Where a sound comes and goes, as that of a valve, its dynamic range is compressed too: the log of the RMS of some 60
+groups of bands (narrow below 1 kHz, wider above, as ears and log-mel detectors have them) is taken out frame by frame
+and put beside the bands as rows of their own. For stationary sounds these rows would be nothing but noise to be made,
+so there they are zero; which machines and conditions are stationary is measured. The step is exact: `LevelModel.join`
+undoes `LevelModel.split`.
 
 The remainder is factor analysis in its simplest form (principal directions and a variance of each band; M. E. Tipping
 and C. M. Bishop, "Probabilistic principal component analysis", J. R. Stat. Soc. B 61, 1999), the regression is ridge
@@ -37,24 +39,30 @@ from asdbench import UserError
 
 from ..randomness import stream
 
-__all__ = ["CONDITIONS", "FILE", "GROUPS", "LevelModel", "words_of"]
+__all__ = ["CONDITIONS", "FILE", "LevelModel", "motion_of", "unit_bands", "words_of"]
 
 Array = npt.NDArray[np.float64]
 
 FILE = "levels.safetensors"
 """Name of the file beside a model."""
-GROUPS = 16
-"""Groups of bands that have an envelope."""
+_MOVING = 0.05
+"""Share of the time that a sound must be away from its mean level to have envelopes."""
+_COARSE = 16
+"""Groups of equal width in which that is measured."""
 CONDITIONS = 32
 """Numbers that tell the U-Net the level that was drawn."""
 _DEAD = 0.4
-"""Nepers (3.5 dB) by which an envelope may differ from 1 and is not taken out: two to three deviations of white noise's
-local level over three frames of 32 bands."""
+"""Nepers (3.5 dB) by which a sound must differ from its mean level to be away from it: two to three deviations of the
+level of white noise over three frames of 32 bands."""
+_WIDEST_MEL = 0.75
+"""Width of a group in mel (Slaney's scale, 66.7 Hz each below 1 kHz); two bands at least. The highest band is taken to
+end at 8 kHz."""
 _DIRECTIONS = 24
 """Most principal directions of the remainder."""
 _WORD_PENALTY, _PAIR_PENALTY, _PAIR_SUPPORT = 2.0, 6.0, 6
 """Of the ridge regression: penalties in clips, and the clips that a pair of words needs to be a feature."""
 _ENVELOPE_WEIGHT = 8.0
+_DEEPEST, _HIGHEST = 9.0, 4.0
 _QUIET = 1e-8
 """Least RMS: digital silence has a level too."""
 
@@ -80,6 +88,7 @@ class _Group:
         directions: principal directions of the remainder, scaled by their deviation, shape (r, dim).
         rest: deviation of each band beside, shape (dim,).
         spread: deviation of the clips' levels in each of `CONDITIONS` ranges, shape (CONDITIONS,).
+        moving: 1 where the clips have envelopes, else 0, shape (1,).
     """
 
     names: tuple[str, ...]
@@ -91,6 +100,7 @@ class _Group:
     directions: Array
     rest: Array
     spread: Array
+    moving: Array
 
     def features(self, words: frozenset[str]) -> Array:
         found = [word in words for word in self.words] + [a in words and b in words for a, b in self.pairs]
@@ -98,7 +108,12 @@ class _Group:
 
     @classmethod
     def fit(
-        cls, names: tuple[str, ...], levels: Array, captions: Sequence[frozenset[str]], vocabulary: Iterable[str]
+        cls,
+        names: tuple[str, ...],
+        levels: Array,
+        captions: Sequence[frozenset[str]],
+        vocabulary: Iterable[str],
+        moving: bool,
     ) -> _Group:
         counts = {word: sum(word in caption for caption in captions) for word in sorted(vocabulary)}
         words = tuple(word for word, count in counts.items() if 2 <= count < len(captions))
@@ -110,7 +125,7 @@ class _Group:
             if (has[:, i] & has[:, j]).sum() >= _PAIR_SUPPORT
         )
         empty = np.zeros(0)
-        shapeless = cls(names, words, pairs, empty, empty, empty, empty, empty, empty)
+        shapeless = cls(names, words, pairs, *[empty] * 7)
         features = np.array([shapeless.features(caption) for caption in captions])
         centre, mean = features.mean(axis=0), levels.mean(axis=0)
         centred = features - centre
@@ -122,7 +137,7 @@ class _Group:
         directions = sizes[:count, None] * axes[:count] / np.sqrt(len(levels))
         rest = np.sqrt(np.maximum(np.square(remainder).mean(axis=0) - np.square(directions).sum(axis=0), 1e-8))
         spread = np.maximum(_ranges(levels - mean).std(axis=0), 1e-3)
-        return cls(names, words, pairs, centre, mean, slopes, directions, rest, spread)
+        return cls(names, words, pairs, centre, mean, slopes, directions, rest, spread, np.array([float(moving)]))
 
 
 def _ranges(levels: Array) -> Array:
@@ -135,20 +150,27 @@ class LevelModel:
 
     Attributes:
         dim: bands, the values of a latent frame.
-        shape_dim: values of a frame of a shape: the bands and `GROUPS` envelopes.
+        shape_dim: values of a frame of a shape: the bands and their envelopes.
+        edges: where the groups of bands begin and end that have an envelope.
     """
 
     def __init__(self, dim: int, groups: Sequence[_Group]) -> None:
-        if dim % GROUPS or dim < CONDITIONS:
+        if dim % _COARSE or dim < CONDITIONS:
             raise UserError(
-                f"levels: a codec with {dim} values a frame, expected a multiple of {GROUPS}, at least {CONDITIONS}"
+                f"levels: a codec with {dim} values a frame, expected a multiple of {_COARSE}, at least {CONDITIONS}"
             )
-        self.dim, self.shape_dim = dim, dim + GROUPS
+        self.dim, self.edges = dim, _edges(dim)
+        self.shape_dim = dim + len(self.edges) - 1
         self._groups = list(groups)
 
     @classmethod
     def fit(
-        cls, levels: Array, captions: Sequence[str], groups: Sequence[tuple[str, ...]], vocabulary: Iterable[str]
+        cls,
+        levels: Array,
+        captions: Sequence[str],
+        groups: Sequence[tuple[str, ...]],
+        vocabulary: Iterable[str],
+        motion: Array,
     ) -> LevelModel:
         """Fit the model in closed form.
 
@@ -157,51 +179,71 @@ class LevelModel:
             captions: of each clip.
             groups: of each clip the words that its group has in common, such as ("fan", "normal").
             vocabulary: words that tell labels; others are no features.
+            motion: of each clip, see `motion_of`, shape (n,).
         """
         told = [words_of(caption) for caption in captions]
         vocabulary = sorted({word for text in vocabulary for word in words_of(text)})
         fitted = []
         for names in sorted(set(groups)):
             rows = [row for row, group in enumerate(groups) if group == names]
-            fitted.append(_Group.fit(names, levels[rows], [told[row] for row in rows], vocabulary))
+            moving = float(np.mean(motion[rows])) > _MOVING
+            fitted.append(_Group.fit(names, levels[rows], [told[row] for row in rows], vocabulary, moving))
         return cls(levels.shape[1], fitted)
 
     # -- between latents and shapes
 
-    def split(self, latents: Tensor, keep: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def split(self, latents: Tensor, captions: Sequence[str], keep: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Take the level out of latents.
 
         Args:
             latents: shape (batch, dim, T).
+            captions: of each clip.
             keep: False for frames that are padding, shape (batch, T).
 
         Returns:
             Shapes, float32 of shape (batch, shape_dim, T), and levels in nepers, shape (batch, dim).
-        """
-        latents = latents.float()
-        kept = torch.ones_like(latents[:, :1]) if keep is None else keep[:, None, :].to(latents)
-        latents = latents * kept
-        power = latents.square().sum(dim=2) / kept.sum(dim=2).clamp(min=1)
-        levels = 0.5 * torch.log(power + _QUIET**2)
-        unit = latents / torch.exp(levels)[:, :, None]
-        envelopes = _envelopes(unit)
-        return torch.cat([unit / torch.exp(_spread(envelopes, self.dim)), envelopes], dim=1), levels
 
-    def join(self, shapes: Tensor, levels: Tensor) -> Tensor:
+        Raises:
+            UserError: a caption belongs to no group of training clips.
+        """
+        unit, levels = unit_bands(latents, keep)
+        envelopes = self._local(unit) * self._moving(captions).to(unit)
+        return torch.cat([unit / torch.exp(self._spread(envelopes)), envelopes], dim=1), levels
+
+    def join(self, shapes: Tensor, levels: Tensor, captions: Sequence[str]) -> Tensor:
         """Put a level into shapes: the inverse of `split`, latents of shape (batch, dim, T).
 
-        The RMS of each band becomes that of the level exactly, whatever error the sampler left in the shape.
+        The RMS of each band becomes that of the level exactly, and that of each group in each frame that of the
+        envelope where there is one, whatever error the sampler left in the shape.
         """
-        latents = shapes[:, : self.dim] * torch.exp(_spread(shapes[:, self.dim :], self.dim))
+        unit, moving = shapes[:, : self.dim], self._moving(captions).to(shapes)
+        target = shapes[:, self.dim :].clamp(-_DEEPEST, _HIGHEST)
+        latents = unit * torch.exp(self._spread((target - self._local(unit)) * moving))
         rms = latents.square().mean(dim=2, keepdim=True).sqrt().clamp(min=_QUIET)
         return latents / rms * torch.exp(levels.to(latents))[:, :, None]
+
+    def _local(self, unit: Tensor) -> Tensor:
+        """Log of the RMS of each group in each frame, shape (batch, groups, T)."""
+        power = torch.nn.functional.pad(unit.square().cumsum(dim=1, dtype=torch.float64), (0, 0, 1, 0))
+        edges = torch.from_numpy(self.edges).to(unit.device)
+        widths = (edges[1:] - edges[:-1])[None, :, None]
+        mean = (power[:, edges[1:]] - power[:, edges[:-1]]) / widths
+        return (0.5 * torch.log(mean.clamp(min=0))).float().clamp(-_DEEPEST, _HIGHEST)
+
+    def _spread(self, envelopes: Tensor) -> Tensor:
+        """From groups to bands, shape (batch, dim, T)."""
+        return envelopes.repeat_interleave(torch.from_numpy(np.diff(self.edges)).to(envelopes.device), dim=1)
+
+    def _moving(self, captions: Sequence[str]) -> Tensor:
+        """1 for clips that have envelopes, shape (batch, 1, 1)."""
+        return torch.tensor([self._group(caption).moving[0] for caption in captions])[:, None, None].float()
 
     def weights(self) -> Tensor:
         """Weight of each row of a shape in the loss, shape (shape_dim,), with a mean of 1.
 
         The envelopes are few and decide what is heard of sounds that come and go; bands are mostly noise.
         """
-        weights = torch.cat([torch.ones(self.dim), torch.full((GROUPS,), _ENVELOPE_WEIGHT)])
+        weights = torch.cat([torch.ones(self.dim), torch.full((self.shape_dim - self.dim,), _ENVELOPE_WEIGHT)])
         return weights / weights.mean()
 
     # -- by caption
@@ -286,8 +328,8 @@ class LevelModel:
             count = len(group.words) + len(group.pairs)
             found = [getattr(group, name).shape for name in _ARRAYS]
             directions = len(group.directions)
-            expected: list[Any] = [(count,), (self.dim,), (count, self.dim), (directions, self.dim), (self.dim,)]
-            if found != [*expected, (CONDITIONS,)]:
+            bands: list[Any] = [(count,), (self.dim,), (count, self.dim), (directions, self.dim), (self.dim,)]
+            if found != [*bands, (CONDITIONS,), (1,)]:
                 raise ValueError(f"arrays of the shapes {found}")
             if not all(np.isfinite(getattr(group, name)).all() for name in _ARRAYS):
                 raise ValueError("numbers that are not finite")
@@ -304,21 +346,34 @@ class LevelModel:
         }
 
 
-_ARRAYS = ("centre", "mean", "slopes", "directions", "rest", "spread")
+_ARRAYS = ("centre", "mean", "slopes", "directions", "rest", "spread", "moving")
 
 
-def _envelopes(unit: Tensor) -> Tensor:
-    """Log of the local RMS in groups of bands over three frames, beyond what noise does; shape (batch, GROUPS, T)."""
-    batch, dim, frames = unit.shape
-    power = unit.square().reshape(batch, GROUPS, dim // GROUPS, frames).mean(dim=2)
-    padded = torch.nn.functional.pad(power, (1, 1), mode="replicate")
+def unit_bands(latents: Tensor, keep: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Return bands of unit RMS, shape (batch, dim, T), and their levels in nepers, shape (batch, dim)."""
+    latents = latents.float()
+    kept = torch.ones_like(latents[:, :1]) if keep is None else keep[:, None, :].to(latents)
+    latents = latents * kept
+    power = latents.square().sum(dim=2) / kept.sum(dim=2).clamp(min=1)
+    levels = 0.5 * torch.log(power + _QUIET**2)
+    return latents / torch.exp(levels)[:, :, None], levels
+
+
+def motion_of(unit: Tensor) -> float:
+    """Share of time and bands in which a clip of unit bands, shape (1, dim, T), is away from its mean level."""
+    _, dim, frames = unit.shape
+    power = unit.square().reshape(_COARSE, dim // _COARSE, frames).mean(dim=1)
+    padded = torch.nn.functional.pad(power[None], (1, 1), mode="replicate")[0]
     smooth = 0.25 * padded[..., :-2] + 0.5 * padded[..., 1:-1] + 0.25 * padded[..., 2:]
-    return torch.nn.functional.softshrink(0.5 * torch.log(smooth + 1e-6), _DEAD)
+    return float((0.5 * torch.log(smooth + 1e-6)).abs().gt(_DEAD).float().mean())
 
 
-def _spread(envelopes: Tensor, dim: int) -> Tensor:
-    """From groups to bands, interpolated linearly between the middles of the groups; shape (batch, dim, T)."""
-    place = ((torch.arange(dim, device=envelopes.device) + 0.5) * GROUPS / dim - 0.5).clamp(0, GROUPS - 1)
-    below = place.long().clamp(max=GROUPS - 2)
-    share = (place - below)[None, :, None]
-    return envelopes[:, below] * (1 - share) + envelopes[:, below + 1] * share
+def _edges(dim: int) -> npt.NDArray[np.int64]:
+    """First band of each group, and behind the last one."""
+    hz = np.arange(dim + 1) * 8000 / dim
+    mel = np.where(hz < 1000, hz * 3 / 200, 15 + 27 * np.log(np.maximum(hz, 1) / 1000) / np.log(6.4))
+    edges = [0]
+    while edges[-1] < dim:
+        width = int(np.searchsorted(mel, mel[edges[-1]] + _WIDEST_MEL)) - edges[-1]
+        edges.append(min(dim, edges[-1] + max(2, width)))
+    return np.array(edges, dtype=np.int64)

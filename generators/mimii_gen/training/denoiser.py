@@ -141,7 +141,7 @@ class Objective:
             keep = batch.keep[:, None, None, :].float()
             told: tuple[Tensor, ...] = ()
             if self._levels is not None:
-                latents, level = self._levels.split(latents, batch.keep.to(latents.device))
+                latents, level = self._levels.split(latents, batch.captions, batch.keep.to(latents.device))
                 told = (self._levels.conditions(level, batch.captions).to(self._device),)
             clean = self._space.to_unet(latents.to(self._device)).float() * keep
             noisy = self._scheduler.add_noise(clean, batch.noise, batch.timesteps)

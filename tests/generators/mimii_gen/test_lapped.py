@@ -14,13 +14,13 @@ from safetensors.torch import load_file
 
 from asdbench import ClipSet, Request, Training, UserError, plugins
 from asdbench.generators.mimii_gen.generator import MimiiGen
-from asdbench.generators.mimii_gen.latents.levels import FILE, GROUPS
+from asdbench.generators.mimii_gen.latents.levels import FILE, LevelModel
 from asdbench.generators.mimii_gen.pipeline import MimiiGenPipeline, load_pipeline
 
 BANDS = 128
 SETTINGS = {
     "codec": f"mdct:{BANDS}",
-    "channels": BANDS + GROUPS,
+    "channels": LevelModel(BANDS, []).shape_dim,
     "normalization": "dimension",
     "levels": "modelled",
     "text_encoder": "new",
@@ -60,7 +60,7 @@ def model(clips: ClipSet, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def made(model: Path, clips: ClipSet, condition: str = "anomaly", **others: object) -> list[np.ndarray]:
     labels = {"machine": "fan", "section": "00", "domain": "source", "condition": condition, "attributes": {"m-n": "W"}}
     rows = pd.DataFrame([{"clip_id": f"row/{index}", **labels} for index in range(3)])
-    generator = MimiiGen(**{"checkpoint": str(model), "inference_steps": 4, "device": "cpu"} | others)
+    generator = MimiiGen(**{"checkpoint": str(model), "inference_steps": 10, "device": "cpu"} | others)
     generator.seed = 3
     return [clip.waveform for clip in generator.generate(Request(rows, clips, 16000))]
 
@@ -116,7 +116,7 @@ def test_a_clip_that_is_hardly_changed_comes_back(model: Path, clips: ClipSet) -
 def test_without_levels_the_folder_is_refused(model: Path, tmp_path: Path) -> None:
     shutil.copytree(model, tmp_path / "model")
     (tmp_path / "model" / FILE).unlink()
-    with pytest.raises(UserError, match="latent_space has 144 values a frame, the codec has 128"):
+    with pytest.raises(UserError, match="latent_space has 168 values a frame, the codec has 128"):
         load_pipeline(str(tmp_path / "model"))
 
 

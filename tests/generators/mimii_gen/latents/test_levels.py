@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from asdbench import UserError
-from asdbench.generators.mimii_gen.latents.levels import CONDITIONS, FILE, GROUPS, LevelModel, words_of
+from asdbench.generators.mimii_gen.latents.levels import CONDITIONS, FILE, LevelModel, motion_of, unit_bands, words_of
 
 DIM = 64
 
@@ -28,6 +28,7 @@ def fitted(n: int = 400, seed: int = 0) -> tuple[LevelModel, np.ndarray, list[st
             captions + ["An anomalous valve."] * 20,
             groups + [("valve", "anomalous")] * 20,
             ["1", "2", "3"],
+            np.array([0.0] * n + [0.5] * 20),  # valves come and go
         ),
         levels,
         captions,
@@ -42,38 +43,64 @@ def latents(frames: int = 40) -> torch.Tensor:
     )
 
 
+STILL, MOVING = "A normal fan.", "An anomalous valve."
+
+
 def test_join_undoes_split() -> None:
-    model = fitted()[0]
-    given = latents()
-    shapes, levels = model.split(given)
-    assert shapes.shape == (3, DIM + GROUPS, 40) and levels.shape == (3, DIM)
-    assert torch.allclose(model.join(shapes, levels), given, rtol=1e-4, atol=1e-7)
-    assert torch.allclose(levels, 0.5 * given.square().mean(dim=2).log(), atol=1e-5)
+    model, given = fitted()[0], latents()
+    for captions in ([STILL] * 3, [MOVING] * 3, [STILL, MOVING, STILL]):
+        shapes, levels = model.split(given, captions)
+        assert shapes.shape == (3, model.shape_dim, 40) and levels.shape == (3, DIM)
+        assert torch.allclose(model.join(shapes, levels, captions), given, rtol=1e-3, atol=1e-6)
+        assert torch.allclose(levels, 0.5 * given.square().mean(dim=2).log(), atol=1e-5)
+        for row, caption in enumerate(captions):
+            assert bool(shapes[row, DIM:].any()) == (caption == MOVING)
+
+
+def test_groups_of_bands_fill_the_frame_and_grow() -> None:
+    edges = LevelModel(512, []).edges
+    assert edges[0] == 0 and edges[-1] == 512
+    widths = np.diff(edges)[:-1]
+    assert widths.min() == 4 and (np.diff(widths) >= -1).all() and widths[-1] > 10
 
 
 def test_a_level_is_met_exactly() -> None:
     model = fitted()[0]
-    shapes, levels = model.split(latents())
-    joined = model.join(0.5 * shapes, levels)
+    shapes, levels = model.split(latents(), [STILL] * 3)
+    joined = model.join(0.5 * shapes, levels, [STILL] * 3)
     assert torch.allclose(joined.square().mean(dim=2), (2 * levels).exp(), rtol=1e-4)
 
 
-def test_white_noise_has_no_envelope_and_a_shape_without_level() -> None:
+def test_an_envelope_is_met_whatever_the_shape() -> None:
     model = fitted()[0]
-    noise = torch.randn(1, 4096, 40, generator=torch.Generator().manual_seed(0)).reshape(1, 4096, 40)
-    wide = LevelModel(4096, [])
-    for gain in (1.0, 1e-3):
-        shapes, _ = wide.split(gain * noise)
-        assert not shapes[:, 4096:].any()
-        assert torch.allclose(shapes[:, :4096].square().mean(dim=2), torch.ones(1, 4096), atol=1e-3)
-    assert model.split(latents())[0][1:, DIM:].abs().max() > 1  # what comes and goes has one
+    shapes, levels = model.split(latents(), [MOVING] * 3)
+    shapes[:, :DIM] *= 1 + torch.rand(shapes[:, :DIM].shape, generator=torch.Generator().manual_seed(2))
+    again, _ = model.split(model.join(shapes, levels, [MOVING] * 3), [MOVING] * 3)
+    assert (again[:, DIM:] - shapes[:, DIM:]).abs().mean() < 0.1
+
+
+def test_the_dynamic_range_of_what_moves_is_taken_out() -> None:
+    model = fitted()[0]
+    quiet = model.split(latents()[1:], [MOVING] * 2)[0][:, :DIM].square().mean(dim=1)
+    assert quiet.min() > 0.9 and quiet.max() < 1.1
+    assert model.split(latents()[1:], [STILL] * 2)[0][:, :DIM].square().mean(dim=1).min() < 1e-4
+
+
+def test_motion_tells_noise_from_what_comes_and_goes() -> None:
+    noise = torch.randn(1, 512, 300, generator=torch.Generator().manual_seed(0))
+    assert motion_of(unit_bands(noise)[0]) < 0.01
+    assert motion_of(unit_bands(noise * (1 + 4 * (torch.arange(300) % 50 < 5)))[0]) > 0.5
 
 
 def test_padding_counts_for_nothing() -> None:
     model, given = fitted()[0], latents()
     padded = torch.nn.functional.pad(given, (0, 10), value=100.0)
     keep = torch.arange(50)[None].expand(3, -1) < 40
-    assert torch.allclose(model.split(padded, keep)[1], model.split(given)[1], atol=1e-5)
+    shapes, levels = model.split(padded, [MOVING] * 3, keep)
+    expected, right = model.split(given, [MOVING] * 3)
+    assert torch.allclose(levels, right, atol=1e-5)
+    assert torch.allclose(shapes[..., :40], expected, atol=1e-3)
+    assert torch.isfinite(shapes).all()
 
 
 def test_drawn_levels_have_mean_and_covariance_of_the_training() -> None:
