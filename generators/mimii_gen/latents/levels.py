@@ -228,7 +228,7 @@ class LevelModel:
         edges = torch.from_numpy(self.edges).to(unit.device)
         widths = (edges[1:] - edges[:-1])[None, :, None]
         mean = (power[:, edges[1:]] - power[:, edges[:-1]]) / widths
-        return (0.5 * torch.log(mean.clamp(min=0))).float().clamp(-_DEEPEST, _HIGHEST)
+        return (0.5 * torch.log(mean.clamp(min=0) + _QUIET)).float().clamp(-_DEEPEST, _HIGHEST)
 
     def _spread(self, envelopes: Tensor) -> Tensor:
         """From groups to bands, shape (batch, dim, T)."""
