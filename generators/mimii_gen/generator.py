@@ -57,14 +57,20 @@ class MimiiGen(Generator):
         0.1, ge=0, le=1, description="share of anomalies whose caption leaves out fault and severity"
     )
     text_encoder: str = setting(
-        "google/flan-t5-base", min_length=1, description="transformers encoder: hub id or folder"
+        "google/flan-t5-base",
+        min_length=1,
+        description="transformers encoder: hub id or folder; new: a small T5 of the captions' words, to be trained",
     )
     text_length: int = setting(64, ge=2, le=512, description="most tokens of a caption")
     pooling: Literal["none", "mean"] = setting("none", description="condition on all token states, or on their mean")
     train_text_encoder: bool = setting(False, description="train the text encoder too (eq. 3)")
     learned_null: bool = setting(False, description="train the null embedding; else it encodes the empty caption")
 
-    codec: str = setting("facebook/encodec_24khz", min_length=1, description="EnCodec: hub id or folder")
+    codec: str = setting(
+        "facebook/encodec_24khz",
+        min_length=1,
+        description="EnCodec: hub id or folder; mdct or mdct:BANDS: a lapped transform, which loses nothing",
+    )
     bandwidth: float | None = setting(24.0, gt=0, description="of the codec in kbps; None for its highest")
     seconds: float | None = setting(
         None,
@@ -77,7 +83,14 @@ class MimiiGen(Generator):
         "channel", description="of latents to mean 0, variance 1: by channel as in the paper, by dimension, or none"
     )
 
-    preset: Literal["smoke", "tiny", "small", "base", "paper"] = setting("base", description="size of the U-Net")
+    levels: Literal["diffused", "modelled"] = setting(
+        "diffused",
+        description="of each band: diffused: the U-Net makes them; modelled: drawn from a linear model of the caption",
+    )
+
+    preset: Literal["smoke", "mini", "tiny", "small", "base", "paper"] = setting(
+        "base", description="size of the U-Net"
+    )
     timesteps: int = setting(1000, ge=10, le=10000, description="timesteps of the noise schedule")
     beta_schedule: Literal["linear", "scaled_linear", "squaredcos_cap_v2"] = setting(
         "linear", description="noise schedule"
@@ -101,6 +114,7 @@ class MimiiGen(Generator):
     weight_decay: float = setting(1e-2, ge=0, description="of AdamW")
     max_grad_norm: float = setting(1.0, gt=0, description="gradients are scaled down to this norm")
     ema_decay: float = setting(0.9999, ge=0, lt=1, description="of the moving average of the weights")
+    weights: Literal["float32", "float16"] = setting("float32", description="of the U-Net as it is saved")
     mixed_precision: Literal["no", "bf16"] = setting("no", description="bf16 for training on a GPU")
     gradient_checkpointing: bool = setting(False, description="less memory, more time")
     snr_gamma: float | None = setting(None, gt=0, description="gamma of min-SNR loss weights; None for equal weights")
@@ -172,9 +186,10 @@ class MimiiGen(Generator):
                 found["caption_model"] = identity_of(self.caption_model, "caption_model")
             return found
         named = {"codec": self.codec, "text_encoder": self.text_encoder}
+        made = {name: value for name, value in named.items() if value == "new" or value.partition(":")[0] == "mdct"}
         if self.captions == "t5":
             named["caption_model"] = self.caption_model
-        found = {name: identity_of(value, name) for name, value in named.items()}
+        found = made | {name: identity_of(value, name) for name, value in named.items() if name not in made}
         if self.captions not in CAPTION_SOURCES:
             try:
                 found["captions"] = identity_of(self.captions, "captions", file=True)

@@ -18,12 +18,16 @@ from asdbench.pretrained.device import choose_device
 from asdbench.pretrained.hub import quiet
 
 from .conditioning.captioning import Captioned, captioned_clips
-from .conditioning.captions import CaptionRow, write_captions
+from .conditioning.captions import CaptionRow, group_words, label_values, write_captions
+from .conditioning.new_text import NAME as NEW_TEXT
+from .conditioning.new_text import new_text_encoder
 from .conditioning.text import TextEncoder
 from .diffusion.backbone import PRESETS, build_backbone, smallest_frames
 from .diffusion.schedule import NoiseSchedule
 from .latents.cache import LatentCache
-from .latents.codec import Codec
+from .latents.interface import LatentCodec, load_codec
+from .latents.lapped_transform import LappedTransform
+from .latents.levels import CONDITIONS, LevelModel, motion_of, unit_bands
 from .latents.space import LatentSpace, LatentStatistics
 from .model_card import ModelCard, Part, write_model_card
 from .pipeline import MimiiGenPipeline
@@ -53,14 +57,24 @@ def learn(generator: MimiiGen, training: Training) -> None:
     settings = _training_settings(generator, device)
     schedule = _schedule(generator)
     captioned = captioned_clips(generator, clips, training.work, device)
-    codec = Codec.load(generator.codec, generator.bandwidth, device)
+    codec = load_codec(generator.codec, generator.bandwidth, device)
     codec = codec.calibrated(clips.waveforms())
-    text = TextEncoder.load(generator.text_encoder, generator.text_length, generator.pooling, device)
+    text = _text_encoder(generator, captioned, device)
     cache = _encoded(clips, codec, training)
     examples = [clip.example for clip in captioned]
-    statistics = _statistics(examples, settings.validation_share, cache, codec)
+    levels = None
+    if generator.levels == "modelled":
+        levels = _levels(captioned, settings.validation_share, cache, codec)
+    statistics = _statistics(examples, settings.validation_share, cache, codec, levels)
     space = statistics.space(generator.channels, generator.normalization, codec.identity)
-    unet = build_backbone(generator.preset, generator.channels, text.dim, generator.seed % 2**63)
+    unet = build_backbone(
+        generator.preset,
+        generator.channels,
+        text.dim,
+        generator.seed % 2**63,
+        flat=space.height == 1,
+        level_dim=None if levels is None else CONDITIONS,
+    )
     num_samples = _num_samples(generator, clips, cache, codec)
     if codec.num_frames(num_samples) < smallest_frames(unet):
         least = ((smallest_frames(unet) - 1) * codec.hop_length + 1) / codec.sample_rate
@@ -68,7 +82,7 @@ def learn(generator: MimiiGen, training: Training) -> None:
             f"seconds: the clips to train on last {num_samples / codec.sample_rate:.3f} s, "
             f"the U-Net '{generator.preset}' needs at least {least:.3f} s"
         )
-    parts = Parts(unet, schedule, text, codec, space)
+    parts = Parts(unet, schedule, text, codec, space, levels=levels)
     model = _Model(parts, num_samples)
     trained = train(
         parts,
@@ -110,6 +124,8 @@ class _Model:
             text_encoder=parts.text_encoder.model,
             tokenizer=parts.text_encoder.tokenizer,
             codec=parts.codec.model,
+            lapped_transform=parts.codec.to_dict() if isinstance(parts.codec, LappedTransform) else None,
+            levels=parts.levels,
             latent_space=parts.space.to_dict(),
             null_embedding=null.cpu().tolist(),
             bandwidth=parts.codec.bandwidth,
@@ -171,7 +187,7 @@ def _schedule(generator: MimiiGen) -> NoiseSchedule:
     )
 
 
-def _encoded(clips: ClipSet, codec: Codec, training: Training) -> LatentCache:
+def _encoded(clips: ClipSet, codec: LatentCodec, training: Training) -> LatentCache:
     """The codes of all clips, encoded once; of several processes each encodes a part."""
     cache = LatentCache(training.cache / "codes", codec)
     rank, processes = int(os.environ.get("RANK", "0")), _processes()
@@ -186,17 +202,51 @@ def _encoded(clips: ClipSet, codec: Codec, training: Training) -> LatentCache:
     return cache
 
 
-def _statistics(examples: Sequence[Example], share: float, cache: LatentCache, codec: Codec) -> LatentStatistics:
+def _statistics(
+    examples: Sequence[Example], share: float, cache: LatentCache, codec: LatentCodec, levels: LevelModel | None
+) -> LatentStatistics:
     """Statistics of the latents that are trained on, without those that validate."""
-    statistics = LatentStatistics(codec.dim)
+    statistics = LatentStatistics(codec.dim if levels is None else levels.shape_dim)
     taught, _ = split_examples(examples, share)
-    for content in dict.fromkeys(example.content_hash for example in taught):
-        codes = torch.from_numpy(cache.codes(content).astype("int64"))[None]
-        statistics.update(codec.latents(codes))
+    for content, caption in {example.content_hash: example.caption for example in taught}.items():
+        latents = _latents(cache, codec, content)
+        statistics.update(latents if levels is None else levels.split(latents, [caption])[0])
     return statistics
 
 
-def _num_samples(generator: MimiiGen, clips: ClipSet, cache: LatentCache, codec: Codec) -> int:
+def _latents(cache: LatentCache, codec: LatentCodec, content: str) -> torch.Tensor:
+    return codec.latents(torch.from_numpy(cache.codes(content).astype("int64"))[None])
+
+
+def _text_encoder(generator: MimiiGen, captioned: Sequence[Captioned], device: torch.device) -> TextEncoder:
+    if generator.text_encoder != NEW_TEXT:
+        return TextEncoder.load(generator.text_encoder, generator.text_length, generator.pooling, device)
+    if not generator.train_text_encoder:
+        raise UserError("text_encoder is 'new', an encoder without training, which needs 'train_text_encoder: true'")
+    captions = [clip.example.caption for clip in captioned]
+    seed = generator.seed % 2**63
+    text = new_text_encoder(captions, generator.text_length, generator.pooling, seed)
+    text.model.to(device)
+    return text
+
+
+def _levels(captioned: Sequence[Captioned], share: float, cache: LatentCache, codec: LatentCodec) -> LevelModel:
+    """Fit the levels of the clips that are trained on, by machine and condition."""
+    taught = {example.content_hash for example in split_examples([clip.example for clip in captioned], share)[0]}
+    clips = [clip for clip in captioned if clip.example.content_hash in taught]
+    units = (unit_bands(_latents(cache, codec, clip.example.content_hash)) for clip in clips)
+    measured = [(level[0], motion_of(unit)) for unit, level in units]
+    told = [clip.description for clip in clips]
+    return LevelModel.fit(
+        torch.stack([level for level, _ in measured]).double().cpu().numpy(),
+        [clip.example.caption for clip in clips],
+        [group_words(description) for description in told],
+        {value for description in told for value in label_values(description)},
+        np.array([motion for _, motion in measured]),
+    )
+
+
+def _num_samples(generator: MimiiGen, clips: ClipSet, cache: LatentCache, codec: LatentCodec) -> int:
     """Length of what the network is trained on, in samples at the codec's rate."""
     lengths = Counter(cache.num_samples(content) for content in clips.frame["content_hash"])
     if generator.seconds is not None:
@@ -226,7 +276,10 @@ def _write(
     out, parts = training.out, model.parts
     pipeline = model.pipeline()
     with quiet():
+        if generator.weights == "float16":
+            pipeline.unet.half()
         pipeline.save_pretrained(out)
+        pipeline.unet.float()  # what is measured below has the weights as they were saved
     write_record(out, [clip.row for clip in captioned])
     write_fingerprints(out, heard)
     write_captions(
@@ -264,8 +317,9 @@ def _generated_level(pipeline: MimiiGenPipeline, captioned: Sequence[Captioned],
     made = LatentStatistics(len(statistics.mean))
     captions = [clip.example.caption for clip in chosen]
     latents = pipeline(captions, seeds=range(_MEASURED), output_type="latent")
-    for one in latents:
-        made.update(torch.from_numpy(one))
+    for one, caption in zip(latents, captions, strict=True):
+        latent = torch.from_numpy(one)[None]
+        made.update(latent if pipeline.levels is None else pipeline.levels.split(latent, [caption])[0])
     return _level(made, pipeline.space) / _level(statistics, pipeline.space)
 
 

@@ -35,6 +35,10 @@ from .diffusion.schedule import sampler as make_sampler
 from .disk import os_errors
 from .fields import Field, check_fields, is_count, is_number
 from .latents.codec import Codec
+from .latents.interface import LatentCodec
+from .latents.lapped_transform import from_dict as transform_of
+from .latents.levels import CONDITIONS, LevelModel
+from .latents.levels import FILE as LEVELS
 from .latents.space import LatentSpace
 
 __all__ = ["MimiiGenPipeline", "load_pipeline"]
@@ -87,14 +91,16 @@ class MimiiGenPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers is
         scheduler: the training scheduler.
         text_encoder: encoder of the captions.
         tokenizer: its tokenizer.
-        codec: the EnCodec model.
+        codec: the EnCodec model; None where the codec is a lapped transform.
+        levels: levels by caption; None where the U-Net makes them too.
         space: layout and normalisation of the latents.
         sample_rate: of what is generated, in Hz.
     """
 
     unet: UNet2DConditionModel
     scheduler: DDPMScheduler
-    codec: EncodecModel
+    codec: EncodecModel | None
+    _optional_components = ["codec"]  # noqa: RUF012  # diffusers joins it to a list
 
     def __init__(
         self,
@@ -102,7 +108,7 @@ class MimiiGenPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers is
         scheduler: DDPMScheduler,
         text_encoder: Any,
         tokenizer: Any,
-        codec: EncodecModel,
+        codec: EncodecModel | None,
         latent_space: dict[str, Any] | None = None,
         null_embedding: list[list[float]] | None = None,
         bandwidth: float | None = None,
@@ -110,6 +116,8 @@ class MimiiGenPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers is
         max_tokens: int = 64,
         pooling: str = "none",
         num_samples: int = 240_000,
+        lapped_transform: dict[str, int] | None = None,
+        levels: LevelModel | None = None,
     ) -> None:
         """Put the parts together and check that they fit.
 
@@ -121,7 +129,7 @@ class MimiiGenPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers is
             scheduler: the scheduler of training, see `NoiseSchedule.scheduler`.
             text_encoder: a transformers encoder.
             tokenizer: its tokenizer.
-            codec: a transformers EnCodec.
+            codec: a transformers EnCodec, or None with ``lapped_transform``.
             latent_space: `LatentSpace.to_dict`; required.
             null_embedding: the embedding of "no caption" that was trained with, shape (tokens, width); required.
             bandwidth: of the codec in kbps.
@@ -129,6 +137,8 @@ class MimiiGenPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers is
             max_tokens: longest caption in tokens.
             pooling: "none" or "mean", of the caption's token states.
             num_samples: length of a clip at the codec's rate where a call does not say.
+            lapped_transform: `LappedTransform.to_dict`, in place of a codec.
+            levels: draws levels by caption, and puts them into what the U-Net makes; kept in a file of its own.
 
         Raises:
             UserError: If a required part is missing, a value is of another type, or two parts do not fit.
@@ -148,8 +158,9 @@ class MimiiGenPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers is
         self.register_modules(
             unet=unet, scheduler=scheduler, text_encoder=text_encoder, tokenizer=tokenizer, codec=codec
         )
-        self.register_to_config(**fields)
-        self._codec = Codec(codec, bandwidth, gain=gain)
+        self.register_to_config(**fields, lapped_transform=lapped_transform)
+        self.levels = levels
+        self._codec = _codec_of(codec, bandwidth, gain, lapped_transform)
         self._text = TextEncoder(text_encoder, tokenizer, max_tokens, "mean" if pooling == "mean" else "none")
         self.space = LatentSpace.from_dict(latent_space or {})
         self._null = torch.tensor(null_embedding, dtype=torch.float32)
@@ -159,8 +170,16 @@ class MimiiGenPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers is
     def _check(self) -> None:
         """Refuse parts that do not fit; each would otherwise fail late, or silently give noise."""
         self.space.require(self._codec)
-        if self.space.dim != self._codec.dim:
-            raise UserError(f"latent_space has {self.space.dim} values a frame, the codec has {self._codec.dim}")
+        if self.levels is not None and self.levels.dim != self._codec.dim:
+            raise UserError(f"{LEVELS} is of {self.levels.dim} values a frame, the codec has {self._codec.dim}")
+        width = self._codec.dim if self.levels is None else self.levels.shape_dim
+        if self.space.dim != width:
+            what = f"the codec has {width}" if self.levels is None else f"{LEVELS} makes {width} of the codec's"
+            raise UserError(f"latent_space has {self.space.dim} values a frame, {what}")
+        told = self.unet.config.get("projection_class_embeddings_input_dim")
+        if told != (None if self.levels is None else CONDITIONS):
+            found = "none" if told is None else f"{told} numbers"
+            raise UserError(f"the U-Net is told {found} of the level of a clip, which does not go with the levels")
         if self.unet.config.in_channels != self.space.channels:
             raise UserError(
                 f"the U-Net takes {self.unet.config.in_channels} channels, the latents of latent_space have "
@@ -184,6 +203,16 @@ class MimiiGenPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers is
         """
         with os_errors(save_directory):
             super().save_pretrained(save_directory, **{**kwargs, "safe_serialization": True})
+            if self.levels is not None:
+                self.levels.save(Path(save_directory))
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: Any, **kwargs: Any) -> Any:
+        """Load what `save_pretrained` wrote, the levels included; see `load_pipeline` for a loader that checks more."""
+        path = Path(pretrained_model_name_or_path) / LEVELS
+        if path.is_file():
+            kwargs.setdefault("levels", LevelModel.load(path))
+        return super().from_pretrained(pretrained_model_name_or_path, **kwargs)
 
     def compile_unet(self) -> None:
         """Compile the U-Net with torch.compile: faster from the second batch on; all batches have the same shapes."""
@@ -250,17 +279,25 @@ class MimiiGenPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers is
             report = partial(_report, progress, batch * num_inference_steps, batches * num_inference_steps)
             generators = [torch.Generator().manual_seed(int(seeds[row])) for row in rows]
             shape = (self.space.channels, self.space.height, self._codec.num_frames(num_samples))
+            told = [texts[row] for row in rows]
+            clean, levels = None, None
+            if audio is not None:
+                clean, levels = self._encode([audio[row] for row in rows], told)
+            elif self.levels is not None:
+                levels = self.levels.draw(told, [int(seeds[row]) for row in rows])
             latents = denoise(
-                self._predictor([texts[row] for row in rows], guidance_scale, guidance_rescale),
+                self._predictor(told, guidance_scale, guidance_rescale, levels),
                 scheduler,
                 num_inference_steps,
                 draw_noise(generators, shape).to(self.unet.device),
                 generators,
-                clean=None if audio is None else self._encode([audio[row] for row in rows]),
+                clean=clean,
                 strength=1.0 if strength is None else strength,
                 on_step=report,
             )
             made = self.space.from_unet(latents)
+            if self.levels is not None and levels is not None:
+                made = self.levels.join(made, levels, told)
             if output_type == "audio":
                 made = self._codec.decode(made, num_samples)
             waveforms += list(made[:count].float().cpu().numpy())
@@ -307,8 +344,13 @@ class MimiiGenPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers is
     def _least_samples(self) -> int:
         return (smallest_frames(self.unet) - 1) * self._codec.hop_length + 1
 
-    def _predictor(self, texts: Sequence[str], scale: float, rescale: float) -> Callable[[Tensor, Tensor], Tensor]:
-        """Return the U-Net as a function of latents and timestep, for these captions and with guidance."""
+    def _predictor(
+        self, texts: Sequence[str], scale: float, rescale: float, levels: Tensor | None
+    ) -> Callable[[Tensor, Tensor], Tensor]:
+        """Return the U-Net as a function of latents and timestep, for these captions and levels and with guidance."""
+        told = None
+        if self.levels is not None and levels is not None:
+            told = self.levels.conditions(levels, texts).to(self.unet.device, self.unet.dtype)
         embeddings = self._embed(texts).to(self.unet.device)
         null = self._null.to(self.unet.device)
         nothing = with_null(embeddings, null, torch.ones(len(texts), dtype=torch.bool))
@@ -319,6 +361,7 @@ class MimiiGenPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers is
                 timestep,
                 given.states.to(self.unet.dtype),
                 encoder_attention_mask=given.mask,
+                class_labels=told,
             )
             return output.sample.float()
 
@@ -341,11 +384,23 @@ class MimiiGenPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers is
         masks = [torch.nn.functional.pad(one.mask, (0, length - one.mask.shape[1])) for one in encoded]
         return Embeddings(torch.cat(states), torch.cat(masks))
 
-    def _encode(self, waveforms: Sequence[Waveform]) -> Tensor:
-        """Encode waveforms to normalised latents, shape (batch, channels, height, frames)."""
+    def _encode(self, waveforms: Sequence[Waveform], texts: Sequence[str]) -> tuple[Tensor, Tensor | None]:
+        """Encode waveforms to normalised latents, shape (batch, channels, height, frames), and their levels."""
         stacked = torch.from_numpy(np.stack([np.asarray(waveform, dtype=np.float32) for waveform in waveforms]))
-        latents = self._codec.latents(self._codec.encode(stacked.to(self.codec.device)))
-        return self.space.to_unet(latents).to(self.unet.device, torch.float32)
+        latents = self._codec.latents(self._codec.encode(stacked.to(self._codec.device)))
+        levels = None
+        if self.levels is not None:
+            latents, levels = self.levels.split(latents, texts)
+        return self.space.to_unet(latents).to(self.unet.device, torch.float32), levels
+
+
+def _codec_of(
+    model: EncodecModel | None, bandwidth: float | None, gain: float, transform: dict[str, int] | None
+) -> LatentCodec:
+    """The codec of a pipeline: a network, or the transform that its configuration describes."""
+    if (model is None) == (transform is None):
+        raise UserError("the pipeline has neither or both of a codec and a lapped_transform, expected one of them")
+    return Codec(model, bandwidth, gain=gain) if model is not None else transform_of(transform)
 
 
 def load_pipeline(name: str, device: str | torch.device = "cpu", dtype: torch.dtype | None = None) -> MimiiGenPipeline:
@@ -370,7 +425,10 @@ def load_pipeline(name: str, device: str | torch.device = "cpu", dtype: torch.dt
             "expected safetensors files only"
         )
     check_safetensors(folder, _SETTING)
-    parts = {part: _load_part(folder, part, index) for part in (*_MODELS, "tokenizer")}
+    named = [part for part in (*_MODELS, "tokenizer") if part != "codec" or index.get("lapped_transform") is None]
+    parts = {part: _load_part(folder, part, index) for part in named}
+    if "codec" not in parts:
+        parts["codec"] = None
     parts["scheduler"] = schedule.scheduler()
     try:
         with quiet():

@@ -264,6 +264,19 @@ def untold(description: Description, caption: str) -> list[str]:
     ]
 
 
+def group_words(description: Description) -> tuple[str, ...]:
+    """Words of machine and condition, which every caption of such a clip says: ("slide", "rail", "anomalous")."""
+    words = f"{machine_words(description.machine)} {_CONDITION_WORDS[description.condition]}"
+    return tuple(words.lower().split())
+
+
+def label_values(description: Description) -> list[str]:
+    """What a caption tells beside machine and condition: domain, values of attributes, fault and severity."""
+    values = [readable(value) for _, value in _in_order(description.attributes)]
+    values += [description.domain, readable(description.fault or ""), description.severity_word or ""]
+    return [value for value in values if value]
+
+
 def readable(text: str) -> str:
     """Words as people write them: spaces instead of underscores, none at the ends or doubled."""
     return " ".join(text.replace("_", " ").split())

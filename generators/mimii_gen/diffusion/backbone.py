@@ -1,4 +1,4 @@
-"""The denoising network: a 2-D U-Net with cross-attention to the caption, in five sizes.
+"""The denoising network: a 2-D U-Net with cross-attention to the caption, in six sizes.
 
 The paper builds "a wide-channel U-Net" of 16 input channels and does not say how large it is. The presets are sizes for
 different machines, from tests to one large GPU; only their input and their conditioning are the paper's.
@@ -38,6 +38,8 @@ class Preset:
         prediction_type: what a network of this size is trained to predict unless told otherwise. With the paper's
             epsilon objective levels are right only after long training; v-prediction is safe from the start.
         norm_num_groups: groups of the group normalisation.
+        time_embedding_dim: width of the embedding of the timestep; None for four times the channels of the top level.
+        silent_start: begin with a prediction of zero, which is exact for v where the latents are white noise.
     """
 
     block_out_channels: tuple[int, ...]
@@ -46,6 +48,8 @@ class Preset:
     head_size: int
     prediction_type: PredictionType = "v_prediction"
     norm_num_groups: int = 32
+    time_embedding_dim: int | None = None
+    silent_start: bool = False
 
     def validate(self) -> None:
         """Check what the U-Net itself does not check, or reports without the numbers.
@@ -68,6 +72,10 @@ class Preset:
 PRESETS: Mapping[str, Preset] = MappingProxyType(
     {
         "smoke": Preset((32, 64), (False, True), layers_per_block=1, head_size=32),
+        # For latents of height 1 and hundreds of channels: as wide at the top as at the bottom.
+        "mini": Preset(
+            (192, 192, 192), (False, False, True), 1, head_size=64, time_embedding_dim=256, silent_start=True
+        ),
         "tiny": Preset((32, 64, 64), (False, True, True), layers_per_block=1, head_size=32),
         "small": Preset((64, 128, 256, 256), (False, True, True, True), layers_per_block=2, head_size=64),
         "base": Preset((128, 256, 512, 512), (False, True, True, True), layers_per_block=2, head_size=64),
@@ -78,7 +86,13 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
 
 
 def build_backbone(
-    preset: str | Preset, in_channels: int, cross_attention_dim: int, seed: int = 0
+    preset: str | Preset,
+    in_channels: int,
+    cross_attention_dim: int,
+    seed: int = 0,
+    *,
+    flat: bool = False,
+    level_dim: int | None = None,
 ) -> UNet2DConditionModel:
     """Build an untrained denoising network.
 
@@ -94,6 +108,9 @@ def build_backbone(
         in_channels: channels of the latents, in and out (16 in the paper).
         cross_attention_dim: width of the caption's embedding (768 in the paper).
         seed: the weights depend on it only; torch's global random state is left as it was.
+        flat: the latents have the height 1. The outer rows of the kernels then meet nothing but padding; they are set
+            to zero and stay so, since they have no gradient, and compressed they take no space.
+        level_dim: numbers that tell the network the level of a clip (its ``class_labels``); None for none.
 
     Raises:
         UserError: If there is no preset of that name.
@@ -107,7 +124,7 @@ def build_backbone(
     down, up = zip(*(_BLOCKS[attends] for attends in preset.attention), strict=True)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return UNet2DConditionModel(
+        unet = UNet2DConditionModel(
             in_channels=in_channels,
             out_channels=in_channels,
             down_block_types=down,
@@ -118,7 +135,19 @@ def build_backbone(
             norm_num_groups=preset.norm_num_groups,
             # Despite its name this is the number of heads of each level.
             attention_head_dim=tuple(channels // preset.head_size for channels in preset.block_out_channels),
+            time_embedding_dim=preset.time_embedding_dim,
+            class_embed_type=None if level_dim is None else "projection",
+            projection_class_embeddings_input_dim=level_dim,
         )
+    with torch.no_grad():
+        if preset.silent_start:
+            unet.conv_out.weight.zero_()
+            unet.conv_out.bias.zero_()
+        if flat:
+            for weight in unet.parameters():
+                if weight.ndim == 4 and weight.shape[2] == 3:
+                    weight[:, :, (0, 2)] = 0.0
+    return unet
 
 
 def smallest_frames(unet: UNet2DConditionModel) -> int:

@@ -21,7 +21,7 @@ from safetensors.numpy import save
 
 from asdbench import ClipSet, UserError
 
-from .codec import Codec
+from .interface import LatentCodec
 
 Codes = npt.NDArray[np.uint16]
 """Shape (num_codebooks, num_frames)."""
@@ -34,7 +34,7 @@ class LatentCache:
     rate and channel at which clips are read. One cache object keeps to one rate and channel.
     """
 
-    def __init__(self, folder: Path, codec: Codec) -> None:
+    def __init__(self, folder: Path, codec: LatentCodec) -> None:
         """Open a cache, which need not exist.
 
         Args:

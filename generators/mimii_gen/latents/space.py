@@ -19,7 +19,7 @@ from torch import Tensor
 from asdbench import UserError, did_you_mean
 
 from ..fields import Field, check_fields, is_count, is_number
-from .codec import Codec
+from .interface import LatentCodec
 
 Normalization = Literal["channel", "dimension", "none"]
 
@@ -97,16 +97,17 @@ class LatentSpace:
         mean, std = self._tensors(x.device)
         return x.float().reshape(len(x), self.dim, -1) * std + mean
 
-    def require(self, codec: Codec) -> None:
+    def require(self, codec: LatentCodec) -> None:
         """Refuse a codec whose latents have another meaning.
 
         Raises:
             UserError: the codec differs in weights, architecture, bandwidth or gain from that of the training.
         """
         if codec.identity != self.codec:
+            rate = "" if codec.bandwidth is None else f" at {codec.bandwidth:g} kbps and gain {codec.gain:g}"
             raise UserError(
                 f"the U-Net was trained with another codec: its latents are those of codec {self.codec}, "
-                f"but '{codec.name}' at {codec.bandwidth:g} kbps and gain {codec.gain:g} is {codec.identity}"
+                f"but '{codec.name}'{rate} is {codec.identity}"
             )
 
     def to_dict(self) -> dict[str, Any]:

@@ -28,7 +28,8 @@ from ..conditioning.text import TextEncoder
 from ..diffusion.backbone import smallest_frames
 from ..diffusion.schedule import NoiseSchedule, loss_weights
 from ..latents.cache import LatentCache
-from ..latents.codec import Codec
+from ..latents.interface import LatentCodec
+from ..latents.levels import LevelModel
 from ..latents.space import LatentSpace
 from .acceleration import build_accelerator, start_trackers
 from .batches import Batch, Batches, ahead, caption_states
@@ -61,14 +62,16 @@ class Parts:
         codec: between audio and latents.
         space: layout and normalisation of the latents.
         null: the null embedding, shape (tokens, dim); None for the text encoder's encoding of the empty caption.
+        levels: takes the level out of the latents and puts it back; None where the U-Net makes it too.
     """
 
     unet: UNet2DConditionModel
     schedule: NoiseSchedule
     text_encoder: TextEncoder
-    codec: Codec
+    codec: LatentCodec
     space: LatentSpace
     null: Tensor | None = None
+    levels: LevelModel | None = None
 
 
 @dataclass
@@ -217,7 +220,7 @@ class _Training:
             fused=device_.type == "cuda",
         )
         self.scheduler = parts.schedule.scheduler()
-        self.objective = Objective(parts.codec, parts.space, self.scheduler, device_)
+        self.objective = Objective(parts.codec, parts.space, self.scheduler, device_, parts.levels)
         self.part = settings.batch_size // (settings.accumulation * self.accelerator.num_processes)
 
     def run(self) -> Trained:
@@ -472,6 +475,7 @@ def _identity(
         "codec": parts.codec.identity,
         "latent statistics": parts.space.to_dict(),
         "U-Net": _config_text(parts.unet.config),
+        "levels": None if parts.levels is None else parts.levels.identity,
         "null embedding": None if parts.null is None else parts.null.tolist(),
         # The weights of an encoder that is trained change in place, so of that one only the rest counts.
         "text encoder": text.architecture if settings.train_text_encoder else text.identity,

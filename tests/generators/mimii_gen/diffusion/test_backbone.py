@@ -6,7 +6,14 @@ import torch
 from asdbench import UserError
 from asdbench.generators.mimii_gen.diffusion.backbone import PRESETS, Preset, build_backbone, smallest_frames
 
-PARAMETERS = {"smoke": 1_369_200, "tiny": 2_325_360, "small": 45_175_184, "base": 169_829_136, "paper": 859_590_096}
+PARAMETERS = {
+    "smoke": 1_369_200,
+    "mini": 15_934_864,
+    "tiny": 2_325_360,
+    "small": 45_175_184,
+    "base": 169_829_136,
+    "paper": 859_590_096,
+}
 
 
 def predict(unet: torch.nn.Module, channels: int, height: int, frames: int, batch: int = 1) -> torch.Tensor:
@@ -34,6 +41,21 @@ def test_attention_heads_have_the_size_of_the_preset(name: str) -> None:
     attentions = [module for module in unet.modules() if isinstance(module, Attention)]
     assert {module.inner_dim // module.heads for module in attentions} == {PRESETS[name].head_size}
     assert {module.cross_attention_dim for module in attentions} >= {768}
+
+
+def test_mini_begins_with_silence_and_its_kernels_meet_no_padding() -> None:
+    unet = build_backbone("mini", 128, 32, flat=True, level_dim=4).eval()
+    noise, states = torch.randn(2, 128, 1, 40), torch.randn(2, 5, 32)
+    assert not unet(noise, torch.tensor(500), states, class_labels=torch.randn(2, 4)).sample.any()
+    unet.conv_out.weight.data.normal_()
+    unet.conv_out.weight.data[:, :, (0, 2)] = 0
+    told = [
+        unet(noise, torch.tensor(500), states, class_labels=torch.full((2, 4), value)).sample for value in (0.0, 1.0)
+    ]
+    assert not torch.equal(*told)
+    told[0].square().mean().backward()
+    rows = [weight.grad[:, :, (0, 2)] for weight in unet.parameters() if weight.ndim == 4 and weight.shape[2] == 3]
+    assert rows and not any(row.any() for row in rows)  # they stay zero in training
 
 
 def test_only_the_paper_preset_predicts_noise() -> None:

@@ -1,0 +1,379 @@
+"""The level apart from the shape: a linear model of how loud each band is, and latents from which that is taken out.
+
+Levels are what detectors hear first, and what a short training of a U-Net gets wrong last. The level of a band of a
+clip is the log of its RMS over the clip. A recording has one such vector, which depends on machine, operating condition
+and fault and varies a little from recording to recording: nearly all of that is linear in the words of the caption,
+with a remainder that is Gaussian with few large directions. So it is fitted in closed form and drawn for each clip, and
+the U-Net makes only what is left, the *shape*: latents of unit RMS in every band. Stationary noise is white there, and
+the network has nothing to add to the noise it starts from.
+
+Where a sound comes and goes, as that of a valve, its dynamic range is compressed too: the log of the RMS of some 60
+groups of bands (narrow below 1 kHz, wider above, as ears and log-mel detectors have them) is taken out frame by frame
+and put beside the bands as rows of their own. For stationary sounds these rows would be nothing but noise to be made,
+so there they are zero; which machines and conditions are stationary is measured. The step is exact: `LevelModel.join`
+undoes `LevelModel.split`.
+
+The remainder is factor analysis in its simplest form (principal directions and a variance of each band; M. E. Tipping
+and C. M. Bishop, "Probabilistic principal component analysis", J. R. Stat. Soc. B 61, 1999), the regression is ridge
+regression (A. E. Hoerl and R. W. Kennard, Technometrics 12, 1970).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+from torch import Tensor
+
+from asdbench import UserError
+
+from ..randomness import stream
+
+__all__ = ["CONDITIONS", "FILE", "LevelModel", "motion_of", "unit_bands", "words_of"]
+
+Array = npt.NDArray[np.float64]
+
+FILE = "levels.safetensors"
+"""Name of the file beside a model."""
+_MOVING = 0.05
+"""Share of the time that a sound must be away from its mean level to have envelopes."""
+_COARSE = 16
+"""Groups of equal width in which that is measured."""
+CONDITIONS = 32
+"""Numbers that tell the U-Net the level that was drawn."""
+_DEAD = 0.4
+"""Nepers (3.5 dB) by which a sound must differ from its mean level to be away from it: two to three deviations of the
+level of white noise over three frames of 32 bands."""
+_WIDEST_MEL = 0.75
+"""Width of a group in mel (Slaney's scale, 66.7 Hz each below 1 kHz); two bands at least. The highest band is taken to
+end at 8 kHz."""
+_DIRECTIONS = 24
+"""Most principal directions of the remainder."""
+_WORD_PENALTY, _PAIR_PENALTY, _PAIR_SUPPORT = 2.0, 6.0, 6
+"""Of the ridge regression: penalties in clips, and the clips that a pair of words needs to be a feature."""
+_ENVELOPE_WEIGHT = 8.0
+_DEEPEST, _HIGHEST = 9.0, 4.0
+_QUIET = 1e-8
+"""Least RMS: digital silence has a level too."""
+
+_WORD = re.compile(r"\w+(?:[.+-]\w+)*")
+
+
+def words_of(text: str) -> frozenset[str]:
+    """Words of a text in lower case; numbers such as 0.05 and names such as m-n are one word."""
+    return frozenset(word.lower() for word in _WORD.findall(text))
+
+
+@dataclass(frozen=True)
+class _Group:
+    """The level of the clips whose caption has certain words.
+
+    Attributes:
+        names: the words.
+        words: words that are features.
+        pairs: pairs of words that are features where both occur.
+        centre: mean of the features, shape (features,).
+        mean: mean level, shape (dim,).
+        slopes: change of the level with each feature, shape (features, dim).
+        directions: principal directions of the remainder, scaled by their deviation, shape (r, dim).
+        rest: deviation of each band beside, shape (dim,).
+        spread: deviation of the clips' levels in each of `CONDITIONS` ranges, shape (CONDITIONS,).
+        moving: 1 where the clips have envelopes, else 0, shape (1,).
+    """
+
+    names: tuple[str, ...]
+    words: tuple[str, ...]
+    pairs: tuple[tuple[str, str], ...]
+    centre: Array
+    mean: Array
+    slopes: Array
+    directions: Array
+    rest: Array
+    spread: Array
+    moving: Array
+
+    def features(self, words: frozenset[str]) -> Array:
+        found = [word in words for word in self.words] + [a in words and b in words for a, b in self.pairs]
+        return np.array(found, dtype=np.float64)
+
+    @classmethod
+    def fit(
+        cls,
+        names: tuple[str, ...],
+        levels: Array,
+        captions: Sequence[frozenset[str]],
+        vocabulary: Iterable[str],
+        moving: bool,
+    ) -> _Group:
+        counts = {word: sum(word in caption for caption in captions) for word in sorted(vocabulary)}
+        words = tuple(word for word, count in counts.items() if 2 <= count < len(captions))
+        has = np.array([[word in caption for word in words] for caption in captions], dtype=bool)
+        pairs = tuple(
+            (words[i], words[j])
+            for i in range(len(words))
+            for j in range(i + 1, len(words))
+            if (has[:, i] & has[:, j]).sum() >= _PAIR_SUPPORT
+        )
+        empty = np.zeros(0)
+        shapeless = cls(names, words, pairs, *[empty] * 7)
+        features = np.array([shapeless.features(caption) for caption in captions])
+        centre, mean = features.mean(axis=0), levels.mean(axis=0)
+        centred = features - centre
+        penalty = np.diag(np.r_[np.full(len(words), _WORD_PENALTY), np.full(len(pairs), _PAIR_PENALTY)])
+        slopes = np.linalg.solve(centred.T @ centred + penalty, centred.T @ (levels - mean))
+        remainder = levels - mean - centred @ slopes
+        _, sizes, axes = np.linalg.svd(remainder, full_matrices=False)
+        count = min(_DIRECTIONS, max(0, len(levels) - 1))
+        directions = sizes[:count, None] * axes[:count] / np.sqrt(len(levels))
+        rest = np.sqrt(np.maximum(np.square(remainder).mean(axis=0) - np.square(directions).sum(axis=0), 1e-8))
+        spread = np.maximum(_ranges(levels - mean).std(axis=0), 1e-3)
+        return cls(names, words, pairs, centre, mean, slopes, directions, rest, spread, np.array([float(moving)]))
+
+
+def _ranges(levels: Array) -> Array:
+    """Mean of levels, shape (n, dim), in `CONDITIONS` ranges of bands."""
+    return np.stack([part.mean(axis=1) for part in np.array_split(levels, CONDITIONS, axis=1)], axis=1)
+
+
+class LevelModel:
+    """Level of each band by caption, and the step between latents and shapes.
+
+    Attributes:
+        dim: bands, the values of a latent frame.
+        shape_dim: values of a frame of a shape: the bands and their envelopes.
+        edges: where the groups of bands begin and end that have an envelope.
+    """
+
+    def __init__(self, dim: int, groups: Sequence[_Group]) -> None:
+        if dim % _COARSE or dim < CONDITIONS:
+            raise UserError(
+                f"levels: a codec with {dim} values a frame, expected a multiple of {_COARSE}, at least {CONDITIONS}"
+            )
+        self.dim, self.edges = dim, _edges(dim)
+        self.shape_dim = dim + len(self.edges) - 1
+        self._groups = list(groups)
+
+    @classmethod
+    def fit(
+        cls,
+        levels: Array,
+        captions: Sequence[str],
+        groups: Sequence[tuple[str, ...]],
+        vocabulary: Iterable[str],
+        motion: Array,
+    ) -> LevelModel:
+        """Fit the model in closed form.
+
+        Args:
+            levels: of training clips, shape (n, dim), see `split`.
+            captions: of each clip.
+            groups: of each clip the words that its group has in common, such as ("fan", "normal").
+            vocabulary: words that tell labels; others are no features.
+            motion: of each clip, see `motion_of`, shape (n,).
+        """
+        told = [words_of(caption) for caption in captions]
+        vocabulary = sorted({word for text in vocabulary for word in words_of(text)})
+        fitted = []
+        for names in sorted(set(groups)):
+            rows = [row for row, group in enumerate(groups) if group == names]
+            moving = float(np.mean(motion[rows])) > _MOVING
+            fitted.append(_Group.fit(names, levels[rows], [told[row] for row in rows], vocabulary, moving))
+        return cls(levels.shape[1], fitted)
+
+    # -- between latents and shapes
+
+    def split(self, latents: Tensor, captions: Sequence[str], keep: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Take the level out of latents.
+
+        Args:
+            latents: shape (batch, dim, T).
+            captions: of each clip.
+            keep: False for frames that are padding, shape (batch, T).
+
+        Returns:
+            Shapes, float32 of shape (batch, shape_dim, T), and levels in nepers, shape (batch, dim).
+
+        Raises:
+            UserError: a caption belongs to no group of training clips.
+        """
+        unit, levels = unit_bands(latents, keep)
+        envelopes = self._local(unit) * self._moving(captions).to(unit)
+        return torch.cat([unit / torch.exp(self._spread(envelopes)), envelopes], dim=1), levels
+
+    def join(self, shapes: Tensor, levels: Tensor, captions: Sequence[str]) -> Tensor:
+        """Put a level into shapes: the inverse of `split`, latents of shape (batch, dim, T).
+
+        The RMS of each band becomes that of the level exactly, and that of each group in each frame that of the
+        envelope where there is one, whatever error the sampler left in the shape.
+        """
+        unit, moving = shapes[:, : self.dim], self._moving(captions).to(shapes)
+        target = shapes[:, self.dim :].clamp(-_DEEPEST, _HIGHEST)
+        latents = unit * torch.exp(self._spread((target - self._local(unit)) * moving))
+        rms = latents.square().mean(dim=2, keepdim=True).sqrt().clamp(min=_QUIET)
+        return latents / rms * torch.exp(levels.to(latents))[:, :, None]
+
+    def _local(self, unit: Tensor) -> Tensor:
+        """Log of the RMS of each group in each frame, shape (batch, groups, T)."""
+        power = torch.nn.functional.pad(unit.square().cumsum(dim=1, dtype=torch.float64), (0, 0, 1, 0))
+        edges = torch.from_numpy(self.edges).to(unit.device)
+        widths = (edges[1:] - edges[:-1])[None, :, None]
+        mean = (power[:, edges[1:]] - power[:, edges[:-1]]) / widths
+        return (0.5 * torch.log(mean.clamp(min=0) + _QUIET)).float().clamp(-_DEEPEST, _HIGHEST)
+
+    def _spread(self, envelopes: Tensor) -> Tensor:
+        """From groups to bands, shape (batch, dim, T)."""
+        return envelopes.repeat_interleave(torch.from_numpy(np.diff(self.edges)).to(envelopes.device), dim=1)
+
+    def _moving(self, captions: Sequence[str]) -> Tensor:
+        """1 for clips that have envelopes, shape (batch, 1, 1)."""
+        return torch.tensor([self._group(caption).moving[0] for caption in captions])[:, None, None].float()
+
+    def weights(self) -> Tensor:
+        """Weight of each row of a shape in the loss, shape (shape_dim,), with a mean of 1.
+
+        The envelopes are few and decide what is heard of sounds that come and go; bands are mostly noise.
+        """
+        weights = torch.cat([torch.ones(self.dim), torch.full((self.shape_dim - self.dim,), _ENVELOPE_WEIGHT)])
+        return weights / weights.mean()
+
+    # -- by caption
+
+    def draw(self, captions: Sequence[str], seeds: Sequence[int]) -> Tensor:
+        """Draw a level for each caption, float32 of shape (batch, dim); each depends on its caption and seed alone.
+
+        Raises:
+            UserError: a caption belongs to no group of training clips.
+        """
+        return torch.from_numpy(
+            np.stack([self._draw(caption, seed) for caption, seed in zip(captions, seeds, strict=True)])
+        )
+
+    def conditions(self, levels: Tensor, captions: Sequence[str]) -> Tensor:
+        """Say in `CONDITIONS` numbers of about unit variance what level each clip has, shape (batch, CONDITIONS)."""
+        values = levels.detach().cpu().double().numpy()
+        rows = []
+        for level, caption in zip(values, captions, strict=True):
+            group = self._group(caption)
+            rows.append(_ranges((level - group.mean)[None])[0] / group.spread)
+        return torch.from_numpy(np.stack(rows).astype(np.float32)).to(levels.device)
+
+    def _draw(self, caption: str, seed: int) -> npt.NDArray[np.float32]:
+        group, random = self._group(caption), stream("level", seed)
+        level = group.mean + (group.features(words_of(caption)) - group.centre) @ group.slopes
+        level = level + random.standard_normal(len(group.directions)) @ group.directions
+        return np.asarray(level + random.standard_normal(self.dim) * group.rest, dtype=np.float32)
+
+    def _group(self, caption: str) -> _Group:
+        words = words_of(caption)
+        fitting = [group for group in self._groups if words.issuperset(group.names)]
+        if not fitting:
+            known = "; ".join(" ".join(group.names) for group in self._groups)
+            raise UserError(
+                f"the caption '{caption}' tells of no machine and condition whose level is known, expected the words of"
+                f" one of: {known}"
+            )
+        return max(fitting, key=lambda group: (len(group.names), group.names))
+
+    # -- on disk
+
+    @property
+    def identity(self) -> str:
+        """Hash of all numbers and words."""
+        digest = hashlib.blake2b(self._words().encode(), digest_size=16)
+        for _, array in sorted(self._arrays().items()):
+            digest.update(array.tobytes())
+        return digest.hexdigest()
+
+    def save(self, folder: Path) -> None:
+        """Write `FILE` into a folder."""
+        save_file(self._arrays(), folder / FILE, {"words": self._words()})
+
+    @classmethod
+    def load(cls, path: Path) -> LevelModel:
+        """Read what `save` wrote.
+
+        Raises:
+            UserError: the file is damaged.
+        """
+        try:
+            with safe_open(path, framework="numpy") as file:
+                described = json.loads((file.metadata() or {})["words"])
+                groups = [
+                    _Group(
+                        tuple(row["names"]),
+                        tuple(row["words"]),
+                        tuple((a, b) for a, b in row["pairs"]),
+                        *(file.get_tensor(f"{place}.{name}").astype(np.float64) for name in _ARRAYS),
+                    )
+                    for place, row in enumerate(described["groups"])
+                ]
+            model = cls(int(described["dim"]), groups)
+            model._check()
+        except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+            raise UserError(f"{path}: expected the levels of a trained generator ({error})") from error
+        return model
+
+    def _check(self) -> None:
+        for group in self._groups:
+            count = len(group.words) + len(group.pairs)
+            found = [getattr(group, name).shape for name in _ARRAYS]
+            directions = len(group.directions)
+            bands: list[Any] = [(count,), (self.dim,), (count, self.dim), (directions, self.dim), (self.dim,)]
+            if found != [*bands, (CONDITIONS,), (1,)]:
+                raise ValueError(f"arrays of the shapes {found}")
+            if not all(np.isfinite(getattr(group, name)).all() for name in _ARRAYS):
+                raise ValueError("numbers that are not finite")
+
+    def _words(self) -> str:
+        rows = [{"names": group.names, "words": group.words, "pairs": group.pairs} for group in self._groups]
+        return json.dumps({"dim": self.dim, "groups": rows})
+
+    def _arrays(self) -> dict[str, npt.NDArray[np.float32]]:
+        return {
+            f"{place}.{name}": np.ascontiguousarray(getattr(group, name), dtype=np.float32)
+            for place, group in enumerate(self._groups)
+            for name in _ARRAYS
+        }
+
+
+_ARRAYS = ("centre", "mean", "slopes", "directions", "rest", "spread", "moving")
+
+
+def unit_bands(latents: Tensor, keep: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Return bands of unit RMS, shape (batch, dim, T), and their levels in nepers, shape (batch, dim)."""
+    latents = latents.float()
+    kept = torch.ones_like(latents[:, :1]) if keep is None else keep[:, None, :].to(latents)
+    latents = latents * kept
+    power = latents.square().sum(dim=2) / kept.sum(dim=2).clamp(min=1)
+    levels = 0.5 * torch.log(power + _QUIET**2)
+    return latents / torch.exp(levels)[:, :, None], levels
+
+
+def motion_of(unit: Tensor) -> float:
+    """Share of time and bands in which a clip of unit bands, shape (1, dim, T), is away from its mean level."""
+    _, dim, frames = unit.shape
+    power = unit.square().reshape(_COARSE, dim // _COARSE, frames).mean(dim=1)
+    padded = torch.nn.functional.pad(power[None], (1, 1), mode="replicate")[0]
+    smooth = 0.25 * padded[..., :-2] + 0.5 * padded[..., 1:-1] + 0.25 * padded[..., 2:]
+    return float((0.5 * torch.log(smooth + 1e-6)).abs().gt(_DEAD).float().mean())
+
+
+def _edges(dim: int) -> npt.NDArray[np.int64]:
+    """First band of each group, and behind the last one."""
+    hz = np.arange(dim + 1) * 8000 / dim
+    mel = np.where(hz < 1000, hz * 3 / 200, 15 + 27 * np.log(np.maximum(hz, 1) / 1000) / np.log(6.4))
+    edges = [0]
+    while edges[-1] < dim:
+        width = int(np.searchsorted(mel, mel[edges[-1]] + _WIDEST_MEL)) - edges[-1]
+        edges.append(min(dim, edges[-1] + max(2, width)))
+    return np.array(edges, dtype=np.int64)

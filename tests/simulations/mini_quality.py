@@ -1,0 +1,132 @@
+"""How well detectors hear the built-in model of mimii_gen: codec, artefact, gap and matched gap by machine.
+
+Detectors learn from the training clips of benchmarks/mimii_gen.yaml; real test clips come from a data set that neither
+detectors nor generator saw, and the labels of what is generated from another one.
+
+    python tests/simulations/mini_quality.py generators/mimii_gen/weights/mini --clips 100
+
+`--clips` counts clips of each domain: 100 are 200 test clips a condition. With `--effects` the effects generator is
+measured on the same clips.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from asdbench import ClipSet, Request, plugins
+from asdbench.audio import write
+from asdbench.metrics.detection import auc
+
+DETECTORS = {
+    "ae_mse": ("dcase_ae", {"score": "mse", "epochs": 12}),
+    "ae_mahalanobis": ("dcase_ae", {"score": "mahalanobis", "epochs": 12}),
+    "logmel_knn": ("logmel_knn", {}),
+}
+MACHINES = ("bearing", "fan", "gearbox", "slider", "valve")
+
+
+def simulated(machine: str, folder: Path, seed: int, clips: int, train: bool = False) -> ClipSet:
+    """Clips of a machine: the detectors' training clips, or test clips of both domains."""
+    counts = {"train_source": 230, "train_target": 10, "test_normal": 0, "test_anomaly": 0}
+    if not train:
+        counts = {"train_source": 0, "train_target": 0, "test_normal": clips, "test_anomaly": clips}
+    dataset = plugins.datasets.get("simulated")(data_seed=seed, **counts)
+    return ClipSet.from_files(dataset.clips(machine, folder), 16000)
+
+
+def generated(name: str, pool: ClipSet, condition: str, folder: Path, **settings: object) -> ClipSet:
+    """What a generator makes for the labels of the clips of a pool."""
+    rows = pool.where(condition=condition).frame.drop(columns="provenance")
+    generator = plugins.generators.get(name)(**settings)
+    generator.seed = 0
+    folder.mkdir()
+    made, start = [], time.process_time()
+    for (_, row), clip in zip(rows.iterrows(), generator.generate(Request(rows, pool, 16000)), strict=True):
+        path = folder / f"{len(made):04d}.wav"
+        write(path, clip.waveform, 16000)
+        labels = ("machine", "section", "domain", "split", "condition", "attributes")
+        made.append({**{label: row[label] for label in labels}, "clip_id": path.name, "path": str(path)})
+    print(f"    {name} {condition}: {(time.process_time() - start) / len(made):.2f} CPU seconds a clip", flush=True)
+    return ClipSet.from_files(made, 16000)
+
+
+def figures(
+    machine: str, model: str, clips: int, effects: bool, settings: dict[str, object]
+) -> list[dict[str, object]]:
+    """One row a detector."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        learnt = simulated(machine, folder / "train", 0, clips, train=True)
+        test, pool = (simulated(machine, folder / str(seed), seed, clips) for seed in (7, 8))
+        sets = {"normal": test.where(condition="normal"), "anomaly": test.where(condition="anomaly")}
+        mimii = {"checkpoint": model, "device": "cpu", **settings}
+        for condition in ("normal", "anomaly"):
+            sets[f"generated {condition}"] = generated("mimii_gen", pool, condition, folder / f"g{condition}", **mimii)
+        sets["codec normal"] = generated(
+            "mimii_gen", pool, "normal", folder / "codec", **{**mimii, "reconstruct": True}
+        )
+        if effects:
+            sets["effects"] = generated("effects", pool, "anomaly", folder / "effects")
+        rows = []
+        for detector_name, (use, options) in DETECTORS.items():
+            detector = plugins.detectors.get(use)(**options)
+            detector.seed = 0
+            detector.fit(learnt)
+            scores = {key: detector.score(value) for key, value in sets.items()}
+
+            def of(negative: str, positive: str, scores: dict[str, np.ndarray] = scores) -> float:
+                condition = np.r_[np.zeros(len(scores[negative])), np.ones(len(scores[positive]))]
+                values = np.r_[scores[negative], scores[positive]]
+                return auc(condition.astype(bool), values, np.full(len(values), "source"))
+
+            real = of("normal", "anomaly")
+            row: dict[str, object] = {
+                "machine": machine,
+                "detector": detector_name,
+                "real": real,
+                "generated": of("normal", "generated anomaly"),
+                "codec": of("normal", "codec normal"),
+                "artefact": of("normal", "generated normal"),
+                "matched": of("generated normal", "generated anomaly"),
+            }
+            if effects:
+                row["effects"] = of("normal", "effects")
+            rows.append(row)
+            print("   ", {key: round(value, 3) if isinstance(value, float) else value for key, value in row.items()})
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("model")
+    parser.add_argument("--clips", type=int, default=100, help="of each domain and condition")
+    parser.add_argument("--machines", default=",".join(MACHINES))
+    parser.add_argument("--steps", type=int, default=10)
+    parser.add_argument("--guidance", type=float, default=1.0)
+    parser.add_argument("--effects", action="store_true")
+    given = parser.parse_args()
+    settings = {"inference_steps": given.steps, "guidance_scale": given.guidance, "sampling_batch": 4}
+    rows: list[dict[str, object]] = []
+    for machine in given.machines.split(","):
+        rows += figures(machine, given.model, given.clips, given.effects, settings)
+    table = pd.DataFrame(rows)
+    names = [name for name in ("generated", "matched", "effects") if name in table]
+    for name in names:
+        table[f"gap {name}"] = (table[name] - table["real"]).abs()
+    print(table.round(3).to_string(index=False))
+    means = table.groupby("detector").mean(numeric_only=True)
+    print(means.round(3).to_string())
+    for name in names:
+        by = table.groupby("detector")
+        pearson = {key: round(float(np.corrcoef(part["real"], part[name])[0, 1]), 3) for key, part in by}
+        print(f"Pearson over machines, {name}: {pearson}")
+
+
+if __name__ == "__main__":
+    main()
