@@ -296,9 +296,10 @@ def find_spec(source: str) -> FilePath:
 
 
 def shipped_specs() -> dict[str, FilePath]:
-    """The specs that ship with asdbench, by name."""
+    """The specs that ship with asdbench, by name; those that only others extend begin with an underscore."""
     package = importlib.import_module("asdbench.benchmarks")
-    return {path.stem: path for folder in package.__path__ for path in sorted(FilePath(folder).glob("*.yaml"))}
+    paths = [path for folder in package.__path__ for path in sorted(FilePath(folder).glob("*.yaml"))]
+    return {path.stem: path for path in paths if not path.stem.startswith("_")}
 
 
 def _read_extended(path: FilePath, below: tuple[FilePath, ...]) -> tuple[dict[str, Any], Places]:

@@ -37,10 +37,19 @@ def test_a_wheel_holds_one_package_and_all_of_it(wheel):
     for folder, inside in (("asdbench", ""), ("generators", "generators/"), ("detectors", "detectors/")):
         for path in (ROOT / folder).rglob("*.py"):
             assert f"asdbench/{inside}{path.relative_to(ROOT / folder).as_posix()}" in names
+    for path in (ROOT / "generators" / "mimii_gen" / "weights").rglob("*.*"):
+        assert f"asdbench/generators/{path.relative_to(ROOT / 'generators').as_posix()}" in names
     for path in (ROOT / "benchmarks").glob("*.yaml"):
         assert f"asdbench/benchmarks/{path.name}" in names
     assert "asdbench/py.typed" in names
     assert any(name.endswith("licenses/LICENSE") for name in names)
+
+
+def test_the_wheel_is_small_and_the_built_in_model_a_part_of_it(wheel):
+    files = zipfile.ZipFile(wheel).infolist()
+    weights = [file for file in files if "/weights/" in file.filename]
+    assert sum(file.compress_size for file in weights) < 25e6
+    assert wheel.stat().st_size < 30e6
 
 
 def test_the_installed_package_finds_its_plugins_and_specs_from_anywhere(wheel, tmp_path):

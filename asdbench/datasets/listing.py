@@ -45,15 +45,20 @@ class Folder:
         return os.path.join(self.path, name)
 
 
-def data_root(root: str, kind: str = "data root") -> Path:
+def data_root(root: str, kind: str = "data root", where: str = "") -> Path:
     """Return the absolute path of a folder that a setting names.
+
+    Args:
+        root: the folder.
+        kind: what it is, for messages.
+        where: what to put there and where that comes from, for messages.
 
     Raises:
         UserError: it does not exist or is not a folder.
     """
     path = Path(os.path.abspath(os.path.expanduser(root)))
     if not path.exists():
-        raise UserError(f"{kind} {path} does not exist; expected a folder")
+        raise UserError(f"{kind} {path} does not exist; expected a folder{where and f' with {where}'}")
     if not path.is_dir():
         raise UserError(f"{kind} {path} is a file; expected a folder")
     return path

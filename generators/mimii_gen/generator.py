@@ -13,6 +13,7 @@ import pydantic
 from asdbench import GeneratedClip, Generator, Request, Training, UserError, setting
 
 from .diffusion.limits import check_inference_steps, check_schedule
+from .shipped import model_place
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,7 +47,7 @@ class MimiiGen(Generator):
     controls: ClassVar[Mapping[str, Mapping[str, Any]]] = {"codec": {"reconstruct": True}}
 
     checkpoint: str | None = setting(
-        None, min_length=1, description="finished model: folder or hub id; None: train one"
+        None, min_length=1, description="finished model: mini (built in), folder or hub id; None: train one"
     )
 
     captions: str = setting(
@@ -181,7 +182,7 @@ class MimiiGen(Generator):
         from asdbench.pretrained.files import identity_of
 
         if self.checkpoint is not None:
-            found = {"checkpoint": identity_of(self.checkpoint, "checkpoint")}
+            found = {"checkpoint": identity_of(self.place_of(None), "checkpoint")}
             if self.captions == "t5":  # for labels that the model's own captions do not tell
                 found["caption_model"] = identity_of(self.caption_model, "caption_model")
             return found
@@ -197,6 +198,10 @@ class MimiiGen(Generator):
                 known = " or ".join(CAPTION_SOURCES)
                 raise UserError(f"{error}; expected {known}, or a CSV file of captions") from error
         return found
+
+    def place_of(self, trained: Path | None) -> str:
+        """Folder or hub id of the model: what was trained in this benchmark, else the ``checkpoint``."""
+        return str(trained) if trained is not None else model_place(self.checkpoint or "")
 
     def needs_training(self) -> bool:
         return self.checkpoint is None
@@ -214,18 +219,18 @@ class MimiiGen(Generator):
     def learnt_from(self, model: Path | None) -> pd.DataFrame | None:
         from .record import read_record
 
-        return read_record(model or self.checkpoint or "")
+        return read_record(self.place_of(model))
 
     def fingerprints(self, model: Path | None) -> Fingerprints | None:
         from .record import read_fingerprints
 
-        return read_fingerprints(model or self.checkpoint or "")
+        return read_fingerprints(self.place_of(model))
 
     def parameters(self, model: Path | None) -> int | None:
         """Number of weights of the U-Net."""
         from .record import count_parameters
 
-        return count_parameters(model or self.checkpoint or "")
+        return count_parameters(self.place_of(model))
 
     def generate(self, request: Request) -> Iterator[GeneratedClip]:
         """Yield one clip for each row; see the class.

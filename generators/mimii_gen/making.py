@@ -49,7 +49,7 @@ class _Order:
 
 def make(generator: MimiiGen, request: Request) -> Iterator[GeneratedClip]:
     """Yield one clip for each row; see `MimiiGen.generate`."""
-    model = str(request.model or generator.checkpoint)
+    model = generator.place_of(request.model)
     device = choose_device(generator.device)
     precision = generator.sampling_precision
     half = precision == "bf16" or (precision == "auto" and device.type == "cuda")

@@ -31,7 +31,7 @@ def reconstruct(generator: MimiiGen, request: Request) -> Iterator[GeneratedClip
         NotApplicableError: the pool has no such clip.
         UserError: the pool has fewer than rows ask for.
     """
-    model = str(request.model or generator.checkpoint)
+    model = generator.place_of(request.model)
     pipeline = load_pipeline(model, choose_device(generator.device))
     identity = identity_of(model, "checkpoint")
     hosts = RealHoldout()

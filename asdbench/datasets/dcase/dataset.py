@@ -28,6 +28,9 @@ from asdbench.datasets.listing import Folder, data_root, label_table, require_au
 if TYPE_CHECKING:
     import pandas as pd
 
+RECORDS = {2020: 3678171, 2021: 4562016, 2022: 6355122, 2023: 7882613, 2024: 10902294}
+"""Zenodo records of the development data, by year."""
+
 
 @dataset("dcase")
 class DcaseDataset(Dataset):
@@ -86,7 +89,9 @@ class DcaseDataset(Dataset):
 
     @cached_property
     def _root(self) -> Path:
-        return data_root(self.root)
+        record = RECORDS.get(self.year or 0)
+        where = f"the recordings of {self.year} (zenodo.org/records/{record}), unpacked" if record else ""
+        return data_root(self.root, where=where)
 
     @cached_property
     def _folders(self) -> list[Folder]:
