@@ -496,7 +496,8 @@ How to read the shares outside of 93 to 97 % (or above 5 %):
   of scores with a long upper tail at 0.95.
 - *Different* uses the spread of both sets together, so that it holds its level with few clips and with uneven sets too,
   where the interval of the gap does not (last table).
-- *Mean |gap|* over machines has an interval that is a little narrow; Pearson's holds.
+- *Mean |gap|* over machines has an interval that is too wide with few clips, so that it also holds where only some
+  machines are off; Pearson's holds.
 """
 
 
