@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
     from asdbench.report.table import Table
 
-WIDTH = 120
+WIDTH = 128
 """Columns of the terminal that a table is fitted into."""
-MIN_NAME = 8
+MIN_NAME = 14
 """Narrowest column of names."""
 
 

@@ -14,7 +14,7 @@ import pytest
 from asdbench.compare import Comparison, compare
 from asdbench.compare.heard import COST_COLUMNS, QUALITY_COLUMNS, ROLE_COLUMNS, Heard, nothing_heard
 from asdbench.compare.memorisation import GENERATED, HELD_OUT, NEAREST_COLUMNS
-from asdbench.report import clip_tables, published, render, tables
+from asdbench.report import clip_tables, formats, published, render, tables
 from asdbench.report.table import Table
 
 MACHINES = ["fan", "slider", "robot"]
@@ -257,7 +257,7 @@ def test_runs_of_before_have_none_of_these_tables(silent: Comparison) -> None:
 
 def test_the_terminal_shows_sound_and_copies(comparison: Comparison) -> None:
     text = render(comparison)
-    assert max(map(len, text.splitlines())) <= 120
+    assert max(map(len, text.splitlines())) <= formats.WIDTH
     assert "Sound of generated against real test clips" in text and "MIMII-Gen" in text
     assert "no sign of copies" in text
     assert "nan" not in text.lower()

@@ -10,7 +10,7 @@ import pytest
 
 from asdbench.compare import Comparison, compare
 from asdbench.metrics import detection
-from asdbench.report import published, render, tables, write_tables
+from asdbench.report import formats, published, render, tables, write_tables
 
 MACHINES = ["valve", "fan", "slider", "ToyCar"]
 METRICS = {"auc": detection.auc, "auc_source": detection.auc_source, "pauc": detection.pauc}
@@ -145,7 +145,7 @@ def test_clips_say_where_audio_is_repeated(make_scores: Any, test_sets: Any) -> 
 
 def test_terminal_text_fits_and_says_everything(comparison: Comparison) -> None:
     text = render(comparison)
-    assert max(map(len, text.splitlines())) <= 120
+    assert max(map(len, text.splitlines())) <= formats.WIDTH
     for words in (*MACHINES, "effects", "holdout", "model", "[published]", "disk full", "no anomalous test clip"):
         assert words in text
     assert published.CITATION.split('"')[1][:40] in text
@@ -157,7 +157,7 @@ def test_terminal_text_fits_with_long_names_and_large_sets(make_scores: Any, tes
         machines=("HoveringDroneXL",), generators=names, clips=120, detectors=("long_detector_name" * 2,)
     )
     text = render(compare(scores, test_sets, ["HoveringDroneXL"], resamples=20, years=(2020, 2023)))
-    assert max(map(len, text.splitlines())) <= 120
+    assert max(map(len, text.splitlines())) <= formats.WIDTH
 
 
 def test_without_generators_the_metrics_are_shown(make_scores: Any, test_sets: Any) -> None:

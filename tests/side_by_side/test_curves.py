@@ -12,6 +12,7 @@ import pytest
 
 from asdbench import UserError
 from asdbench.compare.heard import nothing_heard
+from asdbench.report import formats
 from asdbench.results import Results, compare_scores, write
 from asdbench.side_by_side import curves
 from asdbench.side_by_side.curves import _order, draw
@@ -184,7 +185,7 @@ def test_the_command_shows_and_draws_curves(make_run: MakeRun, asdbench_command:
     done = asdbench_command("compare", *folders, "--out", tmp_path / "out")
     assert done.returncode == 0, done.stderr
     assert "toy: over scale, all else equal" in done.stdout
-    assert max(map(len, done.stdout.splitlines())) <= 120
+    assert max(map(len, done.stdout.splitlines())) <= formats.WIDTH
     assert (tmp_path / "out" / "curve_toy_scale.png").read_bytes().startswith(PNG)
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert {"comparison.csv", "comparison.md", "comparison_of_generators.tex", "curve_toy_scale.csv"} <= names
