@@ -80,13 +80,13 @@ def _captions(real: ClipSet, made: ClipSet) -> tuple[dict[str, str], str]:
         Captions by ``clip_id``, and why there are none where a clip would be left without.
     """
     by_labels: dict[str, str] = {}
-    captions: dict[str, str] = {}
+    own: dict[str, str] = {}
     for row in made.frame.itertuples():
         text = str(getattr(row, "provenance", {}).get("caption", ""))
-        captions[str(row.clip_id)] = text
+        own[str(row.clip_id)] = text
         by_labels.setdefault(_labels(row), text)
-    for row in real.frame.itertuples():
-        captions[str(row.clip_id)] = by_labels.get(_labels(row), "")
+    # Last those of generated clips: a real clip of the same name has the same labels.
+    captions = {str(row.clip_id): by_labels.get(_labels(row), "") for row in real.frame.itertuples()} | own
     without = [name for name, text in captions.items() if not text]
     if without:
         return {}, f"{len(without)} of {len(captions)} clips have no caption, nor the labels of a captioned one"
