@@ -29,6 +29,7 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
 F = TypeVar("F", bound=Callable[..., Any])
+L = TypeVar("L", bound="Generator | Part")
 
 
 def _names(context: click.Context, option: click.Parameter, value: str | None) -> tuple[str, ...]:
@@ -426,59 +427,25 @@ def train() -> None:
 
 @train.command("generator")
 @click.argument("name")
-@_with(_recording_options)
-@_with(_training_options)
-def train_generator(
-    name: str,
-    data: Path | None,
-    dataset: str,
-    dataset_settings: tuple[str, ...],
-    spec: str | None,
-    machines: tuple[str, ...],
-    out: Path,
-    target: str | None,
-    exposure: Exposure | None,
-    overrides: tuple[str, ...],
-    seed: int,
-    plugin_files: tuple[Path, ...],
-) -> None:
+@_with(_part_options)
+def train_generator(name: str, overrides: tuple[str, ...], out: Path, **options: Any) -> None:
     """Train the generator NAME on all recordings of a folder, or on those that a benchmark keeps for generators.
 
     On several GPUs: `accelerate launch --multi_gpu -m asdbench train generator …`.
     """
     from asdbench import training
 
-    loaded = _lesson_source(data, spec, exposure, plugin_files)
-    generator = training.generator_for_training(name, loaded, overrides)
-    exposure = loaded.spec.exposure if loaded is not None else exposure or "same-machine"
-    clips, store = _recordings(data, dataset, dataset_settings, machines, loaded)
-    if _learn(generator, clips, exposure, target, out, store, seed):
+    if _learn(lambda loaded: training.generator_for_training(name, loaded, overrides), out=out, **options):
         click.echo(f"{out}: the model; use it with `--set generators.NAME.checkpoint={out}` or `asdbench generate`")
 
 
-def _train_part(
-    name: str,
-    data: Path | None,
-    dataset: str,
-    dataset_settings: tuple[str, ...],
-    spec: str | None,
-    machines: tuple[str, ...],
-    out: Path,
-    target: str | None,
-    exposure: Exposure | None,
-    overrides: tuple[str, ...],
-    seed: int,
-    plugin_files: tuple[Path, ...],
-) -> None:
+def _train_part(name: str, overrides: tuple[str, ...], out: Path, **options: Any) -> None:
     """Train a part of a generator on all recordings of a folder, or on those that a benchmark keeps for generators."""
     from asdbench import plugins
     from asdbench.settings_text import build_plugin
 
-    loaded = _lesson_source(data, spec, exposure, plugin_files)
-    part = build_plugin(plugins.parts.get(name), overrides)
-    exposure = loaded.spec.exposure if loaded is not None else exposure or "same-machine"
-    clips, store = _recordings(data, dataset, dataset_settings, machines, loaded)
-    if _learn(part, clips, exposure, target, out, store, seed):
+    part = _learn(lambda loaded: build_plugin(plugins.parts.get(name), overrides), out=out, **options)
+    if part is not None:
         click.echo(f"{out}: the model; {part.usage.format(out=out)}")
 
 
@@ -500,20 +467,30 @@ def _lesson_source(
 
 
 def _learn(
-    learner: Generator | Part,
-    clips: ClipSet,
-    exposure: Exposure,
-    target: str | None,
+    build: Callable[[LoadedSpec | None], L],
+    *,
+    data: Path | None,
+    dataset: str,
+    dataset_settings: tuple[str, ...],
+    spec: str | None,
+    machines: tuple[str, ...],
     out: Path,
-    store: Store,
+    target: str | None,
+    exposure: Exposure | None,
     seed: int,
-) -> bool:
-    """Train, and return whether this process wrote the model."""
+    plugin_files: tuple[Path, ...],
+) -> L | None:
+    """Build what learns, once plugins are loaded, and train it; return it where this process wrote the model."""
     from asdbench import training
     from asdbench.progress import Progress
 
+    loaded = _lesson_source(data, spec, exposure, plugin_files)
+    learner = build(loaded)
+    exposure = loaded.spec.exposure if loaded is not None else exposure or "same-machine"
+    clips, store = _recordings(data, dataset, dataset_settings, machines, loaded)
     lesson = training.lesson(clips, exposure, target)
-    return training.train(learner, lesson, exposure, out, store.cache_folder(learner.name), Progress(), seed)
+    cache = store.cache_folder(learner.name)
+    return learner if training.train(learner, lesson, exposure, out, cache, Progress(), seed) else None
 
 
 @main.command()

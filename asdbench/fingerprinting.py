@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +54,17 @@ class Fingerprints:
 
     def __len__(self) -> int:
         return len(self.names)
+
+    @cached_property
+    def by_length(self) -> list[tuple[list[int], npt.NDArray[np.float64]]]:
+        """Places of the fingerprints of each length, the shortest first, and these as one array."""
+        places: dict[int, list[int]] = {}
+        for place, one in enumerate(self.values):
+            places.setdefault(len(one), []).append(place)
+        return [
+            (some, np.stack([self.values[place] for place in some]).astype(np.float64))
+            for _, some in sorted(places.items())
+        ]
 
     def save(self, path: Path) -> None:
         """Write to a safetensors file."""
@@ -129,9 +140,7 @@ def nearest(clip: Fingerprint, known: Fingerprints) -> tuple[float, str]:
         known: one or more.
     """
     best, name = -np.inf, ""
-    for length in sorted({len(one) for one in known.values}):
-        places = [place for place, one in enumerate(known.values) if len(one) == length]
-        stack = np.stack([known.values[place] for place in places]).astype(np.float64)
+    for places, stack in known.by_length:
         cosines = _cosines(clip.astype(np.float64), stack)
         top = int(np.argmax(cosines))
         if cosines[top] > best:

@@ -11,7 +11,7 @@ from asdbench.compare.memorisation import NEAREST_COLUMNS
 from asdbench.execute.examining import NEAREST, QUALITY
 from asdbench.execute.job import load_clips
 from asdbench.execute.stages import META
-from asdbench.frames import records
+from asdbench.frames import frame_of, records
 from asdbench.roles import assign_roles
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def _quality(plan: Plan, store: Store, reasons: dict[str, str]) -> pd.DataFrame:
             keys = known.get((use.machine, use.generator, use.embedding), {("anomaly", "fad"): None})
             rows += [own | {"condition": condition, "metric": metric, "remark": remark} for condition, metric in keys]
         rows += [row | own for row in own_rows or []]
-    frame = _frame(rows, QUALITY_COLUMNS)
+    frame = frame_of(rows, QUALITY_COLUMNS)
     counts = ["n_real", "n_generated", "vectors_real", "vectors_generated", "dim", "floor_n"]
     texts = ["embedding", "remark"]
     return frame.fillna(dict.fromkeys(counts, 0) | dict.fromkeys(texts, "")).astype(dict.fromkeys(counts, "int64"))
@@ -62,7 +62,7 @@ def _nearest(plan: Plan, store: Store, reasons: dict[str, str]) -> pd.DataFrame:
         if found is None:
             rows.append(own | {"set": "", "n_training": 0, "reason": reasons.get(use.key, "not computed")})
         rows += [row | own for row in found or []]
-    return _frame(rows, NEAREST_COLUMNS)
+    return frame_of(rows, NEAREST_COLUMNS)
 
 
 def _rows(store: Store, use: Listening, file: str) -> list[dict[str, Any]] | None:
@@ -84,7 +84,7 @@ def _costs(plan: Plan, store: Store) -> pd.DataFrame:
             {"machine": machine, "generator": generator, "seed": seed, "n_clips": len(load_clips(store, key))}
             | {"seconds": facts["seconds"], "training_seconds": trained, "parameters": facts.get("parameters")}
         )
-    return _frame(rows, COST_COLUMNS).astype({"parameters": "float64"})
+    return frame_of(rows, COST_COLUMNS).astype({"parameters": "float64"})
 
 
 def _facts(store: Store, key: str) -> dict[str, Any]:
@@ -104,10 +104,4 @@ def _roles(loaded: LoadedSpec, plan: Plan, store: Store) -> pd.DataFrame:
                 if counts.get(condition, 0):
                     count = int(counts[condition])
                     rows.append({"machine": machine, "role": role, "condition": condition, "n_clips": count})
-    return _frame(rows, ROLE_COLUMNS)
-
-
-def _frame(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> pd.DataFrame:
-    import pandas as pd
-
-    return pd.DataFrame(list(rows), columns=list(columns))
+    return frame_of(rows, ROLE_COLUMNS)

@@ -32,7 +32,6 @@ class Results:
         spec: the resolved spec, every default filled in.
         scores: the score table, one row a scored clip; everything else follows from it.
         generated: one row a generated clip: machine, generator, seed, file (relative to the store), labels, provenance.
-        heard: what is known of the clips beside their scores: audio quality, nearest training clips, costs, counts.
         problems: cells that could not be computed and why: machine, detector, source, seed, reason.
         comparison: metrics, gaps, summary and official scores as frames.
     """
@@ -41,7 +40,6 @@ class Results:
     spec: dict[str, Any]
     scores: pd.DataFrame
     generated: pd.DataFrame
-    heard: Heard
     problems: list[dict[str, Any]]
     comparison: Comparison
 
@@ -67,6 +65,11 @@ class Results:
     def official(self) -> pd.DataFrame:
         """Official DCASE scores, where the spec asks for them."""
         return self.comparison.official
+
+    @property
+    def heard(self) -> Heard:
+        """What is known of the clips beside their scores: audio quality, nearest training clips, costs, counts."""
+        return self.comparison.heard
 
     @property
     def quality(self) -> pd.DataFrame:
@@ -125,7 +128,7 @@ def load(folder: str | Path) -> Results:
         if not set(spec["metrics"]) <= set(plugins.metrics.names()):
             plugins.load_files(map(Path, spec["plugins"]))
         comparison = compare_scores(spec, scores, problems, heard)
-        return Results(folder, spec, scores, generated, heard, problems, comparison)
+        return Results(folder, spec, scores, generated, problems, comparison)
     except UserError as error:
         raise UserError(f"{folder}: the run cannot be shown: {error}") from error
     except Exception as error:  # whatever a damaged file leads to

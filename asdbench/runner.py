@@ -150,9 +150,8 @@ def _conclude(
     # Runs of the same spec on the same data share a folder; when either changes there is a new one.
     identity = key_of(spec=resolved, units=sorted(plan.units))[:12]
     folder = runs / loaded.spec.name / identity
-    heard = gather(loaded, plan, store, failures)
-    comparison = compare_scores(resolved, scores, problems, heard)
-    results = Results(folder, resolved, scores, generated, heard, problems, comparison)
+    comparison = compare_scores(resolved, scores, problems, gather(loaded, plan, store, failures))
+    results = Results(folder, resolved, scores, generated, problems, comparison)
     keys = {"store": str(store.root), "clips": plan.clips, "scores": [asdict(use) for use in plan.scores]}
     tracebacks = "\n".join(f"{failure.unit.label}\n{failure.traceback}" for failure in failures if failure.traceback)
     with disk_errors(folder):

@@ -22,7 +22,7 @@ from asdbench.compare.official_scores import OFFICIAL_SUMMARY_COLUMNS, measure_e
 from asdbench.compare.scoring import Scorer
 from asdbench.compare.testsets import REAL, Replicate, ScoreTable, TestSet, TestSetSpec, expand
 from asdbench.compare.verdict import MARGIN
-from asdbench.frames import records
+from asdbench.frames import frame_of, records
 from asdbench.metrics import detection, official, threshold
 
 if TYPE_CHECKING:
@@ -136,8 +136,8 @@ def compare(
     specs = expand(test_sets, table.generators)
     scorer = Scorer(table, Resampler(resamples, seed))
     cells, parts = _cells_of_gaps(table, specs, scorer, confidence, margin)
-    controls = _frame(control_rows(table, [cell.row for cell in cells.values()], confidence), CONTROL_COLUMNS)
-    gaps = with_controls(_frame((cell.row for cell in cells.values()), GAP_COLUMNS), controls)
+    controls = frame_of(control_rows(table, [cell.row for cell in cells.values()], confidence), CONTROL_COLUMNS)
+    gaps = with_controls(frame_of((cell.row for cell in cells.values()), GAP_COLUMNS), controls)
     heard = heard or nothing_heard()
     official_scores = _official(table, specs, years)
     return Comparison(
@@ -146,7 +146,7 @@ def compare(
         summary=_summary(table, specs, gaps, cells, confidence),
         agreement=_agreement(table, specs, cells, parts, confidence, seed if over_machines else None),
         controls=controls,
-        memorisation=_frame(memorisation_rows(heard.nearest, confidence), MEMORISATION_COLUMNS),
+        memorisation=frame_of(memorisation_rows(heard.nearest, confidence), MEMORISATION_COLUMNS),
         heard=heard,
         official=official_scores,
         official_summary=_official_summary(table, specs, years, official_scores, scorer, confidence),
@@ -196,7 +196,7 @@ def _summary(
                 mine = gaps[np.logical_and.reduce([gaps[name] == value for name, value in own.items()])]
                 by_machine = {machine: cells[machine, detector, spec] for machine in table.machines}
                 rows.append(own | summary_row(mine, table.machines, by_machine, confidence))
-    return _frame(rows, ("detector", "generator", "test_set", *summary_row(gaps.iloc[:0], ())))
+    return frame_of(rows, ("detector", "generator", "test_set", *summary_row(gaps.iloc[:0], ())))
 
 
 def _agreement(
@@ -219,7 +219,7 @@ def _agreement(
         mine = {(m, d): cells[m, d, spec] for m in table.machines for d in table.detectors}
         found = detector_rows(mine, table.machines, table.detectors, confidence, over_machines)
         rows += [own | {"detector": ALL} | row for row in found]
-    return _frame(rows, AGREEMENT_COLUMNS)
+    return frame_of(rows, AGREEMENT_COLUMNS)
 
 
 def _official_summary(
@@ -242,7 +242,7 @@ def _official_summary(
             for spec, detector, replicate, names in _cells(table, specs)
         }
         rows += official_rows(scorer, specs, year, totals, confidence)
-    return _frame(rows, OFFICIAL_SUMMARY_COLUMNS)
+    return frame_of(rows, OFFICIAL_SUMMARY_COLUMNS)
 
 
 _CELL = ("detector", "source", "test_set", "seed", "generation_seed")
@@ -275,7 +275,7 @@ def _metrics(
                         estimate = measure_estimate(metric.__name__, test_set, only, spec)
                         row["low"], row["high"] = score_interval(estimate, confidence)
                     rows.append(row)
-    return _frame(
+    return frame_of(
         rows, ("machine", "section", *_CELL, "metric", "value", "low", "high", "n_normal", "n_anomaly", "reason")
     )
 
@@ -318,7 +318,7 @@ def _official(table: ScoreTable, specs: Sequence[TestSetSpec], years: Sequence[i
     for spec, detector, replicate, names in _cells(table, specs) if years else []:
         sets = {machine: table.test_set(spec, machine, detector, replicate) for machine in table.machines}
         usable = [_as_frame(machine, test_set) for machine, test_set in sets.items() if not test_set.reason]
-        clips = pd.concat(usable, ignore_index=True) if usable else _frame([], _OFFICIAL_INPUT)
+        clips = pd.concat(usable, ignore_index=True) if usable else frame_of([], _OFFICIAL_INPUT)
         reasons = {machine: test_set.reason for machine, test_set in sets.items() if test_set.reason}
         for year in years:
             found = official.official_score(clips, year, table.machines, reasons)
@@ -330,7 +330,7 @@ def _official(table: ScoreTable, specs: Sequence[TestSetSpec], years: Sequence[i
                 scored = f"{len(found.scored)} of {len(table.machines)} machines"
                 reason = f"{scored}: {', '.join(found.scored)}" if found.scored else "no machine can be scored"
                 rows.append(own | total | {"row": "total of scored machines", "value": found.partial, "reason": reason})
-    frame = _frame(rows, ("year", *_CELL, *columns))
+    frame = frame_of(rows, ("year", *_CELL, *columns))
     return frame.astype({"n_normal": "Int64", "n_anomaly": "Int64"})
 
 
@@ -377,7 +377,7 @@ def _decisions(table: ScoreTable, specs: Sequence[TestSetSpec], quantile: float)
                     | {"reason": reason}
                 )
     measured = ("threshold", "precision", "recall", "f1", "n_normal", "n_anomaly", "reason")
-    return _frame(rows, ("machine", "domain", *_CELL, *measured))
+    return frame_of(rows, ("machine", "domain", *_CELL, *measured))
 
 
 def _limit(training_scores: detection.Scores, quantile: float) -> tuple[float, str]:
@@ -400,15 +400,9 @@ def _clips(table: ScoreTable) -> pd.DataFrame:
     ]
     order = {machine: place for place, machine in enumerate(table.machines)}
     rows.sort(key=lambda row: (order[str(row["machine"])], row["source"] != REAL, *(row[name] for name in by[1:])))
-    return _frame(rows, (*by, "n_clips", "n_different"))
+    return frame_of(rows, (*by, "n_clips", "n_different"))
 
 
 def _problems(table: ScoreTable) -> pd.DataFrame:
     rows = [vars(problem) for problem in table.problems]
-    return _frame(rows, ("machine", "detector", "source", "seed", "reason")).astype({"seed": "Int64"})
-
-
-def _frame(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> pd.DataFrame:
-    import pandas as pd
-
-    return pd.DataFrame(list(rows), columns=list(columns))
+    return frame_of(rows, ("machine", "detector", "source", "seed", "reason")).astype({"seed": "Int64"})

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from asdbench.compare.memorisation import NEAREST_COLUMNS
+from asdbench.frames import frame_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -85,14 +85,8 @@ def _file(name: str) -> str:
 def nothing_heard() -> Heard:
     """Tables without rows."""
     return Heard(
-        quality=_frame([], QUALITY_COLUMNS),
-        nearest=_frame([], NEAREST_COLUMNS),
-        costs=_frame([], COST_COLUMNS),
-        roles=_frame([], ROLE_COLUMNS),
+        quality=frame_of([], QUALITY_COLUMNS),
+        nearest=frame_of([], NEAREST_COLUMNS),
+        costs=frame_of([], COST_COLUMNS),
+        roles=frame_of([], ROLE_COLUMNS),
     )
-
-
-def _frame(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> pd.DataFrame:
-    import pandas as pd
-
-    return pd.DataFrame(list(rows), columns=list(columns))

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from asdbench.compare.testsets import REAL
-from asdbench.frames import records
+from asdbench.frames import frame_of, records
 from asdbench.metrics.audio.quality import POOLED
 from asdbench.report import published
-from asdbench.report.table import DASH, Notes, Table, frame_of
+from asdbench.report.table import DASH, Notes, Table
 
 if TYPE_CHECKING:
     import pandas as pd

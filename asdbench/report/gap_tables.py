@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from asdbench.compare.verdict import NOT_ENOUGH
-from asdbench.frames import records
+from asdbench.frames import frame_of, records
 from asdbench.report import published
-from asdbench.report.table import DASH, Notes, Table, frame_of, have_of, mean_sd, points_sd
+from asdbench.report.table import DASH, Notes, Table, have_of, mean_sd, points_sd
 
 if TYPE_CHECKING:
     import pandas as pd

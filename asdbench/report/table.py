@@ -82,13 +82,6 @@ def as_tuple(key: Any) -> tuple[Any, ...]:
     return key if isinstance(key, tuple) else (key,)
 
 
-def frame_of(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """Rows as a pandas table."""
-    import pandas as pd
-
-    return pd.DataFrame(list(rows))
-
-
 def over_seeds(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Mean and standard deviation of ``value`` over repetitions, and which of them are missing and why."""
     values = [row["value"] for row in rows if not math.isnan(row["value"])]

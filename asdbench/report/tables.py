@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from asdbench.compare.controls import CHANCE
 from asdbench.compare.gaps import summary_row
-from asdbench.frames import records
+from asdbench.frames import frame_of, records
 from asdbench.metrics.official import ALL
 from asdbench.report import published
 from asdbench.report.clip_tables import clips, costs, memorisation, quality, table_ii, table_iii
 from asdbench.report.gap_tables import gaps, labels_of_sets, table_iv
-from asdbench.report.table import DASH, Notes, Table, as_tuple, frame_of, have_of, mean_sd, over_seeds
+from asdbench.report.table import DASH, Notes, Table, as_tuple, have_of, mean_sd, over_seeds
 
 if TYPE_CHECKING:
     import pandas as pd

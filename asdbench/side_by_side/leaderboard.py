@@ -50,10 +50,14 @@ def leaderboard(folder: Path) -> list[Board]:
                 break
         else:
             groups.append([results])
-    groups = sorted((group for group in groups if entries(group)), key=lambda group: -len(entries(group)))
-    if not groups:
+    ranked = [(group, found) for group in groups if (found := entries(group))]
+    ranked.sort(key=lambda each: -len(each[1]))
+    if not ranked:
         raise UserError(f"{folder}: none of its runs has a generator to rank")
-    return [Board(tuple(group), _table(group, number, len(groups))) for number, group in enumerate(groups, 1)]
+    return [
+        Board(tuple(group), _table(group[0], found, number, len(ranked)))
+        for number, (group, found) in enumerate(ranked, 1)
+    ]
 
 
 def _runs(folder: Path) -> list[Results]:
@@ -77,11 +81,10 @@ def _runs(folder: Path) -> list[Results]:
     return found
 
 
-def _table(group: Sequence[Results], number: int, boards: int) -> Table:
+def _table(first: Results, found: Sequence[Entry], number: int, boards: int) -> Table:
     import pandas as pd
 
     notes = Notes()
-    found = entries(group)
     ranked = sorted((entry for entry in found if _is_ranked(entry)), key=lambda entry: entry.mean("mean_abs_gap"))
     rest = [entry for entry in found if not _is_ranked(entry)]
     label, model = cells.sound_model(found)
@@ -128,7 +131,6 @@ def _table(group: Sequence[Results], number: int, boards: int) -> Table:
         "regret",
         "verdicts",
     ]
-    first = group[0]
     tested = f"{first.spec['dataset']['use']}: {', '.join(first.comparison.machines)}"
     of = f" (board {number} of {boards}: other test clips, detectors or seeds)" if boards > 1 else ""
     return Table(

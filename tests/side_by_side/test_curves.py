@@ -63,7 +63,6 @@ def make_run(make_scores: Any, test_sets: Any, tmp_path: Path) -> MakeRun:
             spec,
             scores,
             generated,
-            heard,
             [],
             compare_scores(spec, scores, [], heard),
         )

@@ -15,6 +15,7 @@ J. Princen and A. Bradley, "Analysis/synthesis filter bank design based on time 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -58,13 +59,9 @@ def _start_encoder(model: Any, first: Tensor, second: Tensor) -> None:
     weight[:2] = 0
     weight[0, 0, middle], weight[1, 0, middle] = 1, -1
     _set(layers[0].conv, weight, 2)
+    _silence_branches(layers)
     for layer in layers[1:-1]:
-        kind = type(layer).__name__
-        if kind == "EncodecResnetBlock":
-            _silence(layer.block[-1].conv)
-        elif kind == "EncodecLSTM":
-            _silence_lstm(layer.lstm)
-        elif kind == "EncodecConv1d":
+        if type(layer).__name__ == "EncodecConv1d":
             ratio = layer.conv.stride[0]
             left = ratio - ratio // 2
             weight = layer.conv.weight.clone()
@@ -93,13 +90,9 @@ def _start_decoder(model: Any, first: Tensor, second: Tensor) -> None:
     for tap, matrix in ((middle, first.t()), (middle - 1, second.t())):
         weight[:values, :, tap], weight[values : 2 * values, :, tap] = matrix, -matrix
     _set(layers[0].conv, weight, 2 * values)
+    _silence_branches(layers)
     for layer in layers[1:-1]:
-        kind = type(layer).__name__
-        if kind == "EncodecResnetBlock":
-            _silence(layer.block[-1].conv)
-        elif kind == "EncodecLSTM":
-            _silence_lstm(layer.lstm)
-        elif kind == "EncodecConvTranspose1d":
+        if type(layer).__name__ == "EncodecConvTranspose1d":
             ratio = layer.conv.stride[0]
             left = ratio - ratio // 2
             weight = layer.conv.weight.clone()  # (in, out, taps)
@@ -132,6 +125,16 @@ def _set(conv: Any, weight: Tensor, used: int) -> None:
         weight[empty] = spare[empty]
     conv.weight = weight
     conv.bias[:used] = 0
+
+
+def _silence_branches(layers: Sequence[Any]) -> None:
+    """Have residual blocks and LSTMs add nothing to what is carried past them."""
+    for layer in layers:
+        kind = type(layer).__name__
+        if kind == "EncodecResnetBlock":
+            _silence(layer.block[-1].conv)
+        elif kind == "EncodecLSTM":
+            _silence_lstm(layer.lstm)
 
 
 def _silence(conv: Any) -> None:
