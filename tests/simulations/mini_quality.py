@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ import pandas as pd
 
 from asdbench import ClipSet, Request, plugins
 from asdbench.audio import write
-from asdbench.metrics.detection import auc
+from asdbench.metrics.detection import mann_whitney_auc
 
 DETECTORS = {
     "ae_mse": ("dcase_ae", {"score": "mse", "epochs": 12}),
@@ -56,6 +57,15 @@ def generated(name: str, pool: ClipSet, condition: str, folder: Path, **settings
     return ClipSet.from_files(made, 16000)
 
 
+def scored(learnt: ClipSet, sets: dict[str, ClipSet]) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
+    """Each detector's name, and its scores of each set after learning from the first."""
+    for name, (use, options) in DETECTORS.items():
+        detector = plugins.detectors.get(use)(**options)
+        detector.seed = 0
+        detector.fit(learnt)
+        yield name, {key: detector.score(value) for key, value in sets.items()}
+
+
 def figures(
     machine: str, model: str, clips: int, effects: bool, settings: dict[str, object]
 ) -> list[dict[str, object]]:
@@ -74,29 +84,18 @@ def figures(
         if effects:
             sets["effects"] = generated("effects", pool, "anomaly", folder / "effects")
         rows = []
-        for detector_name, (use, options) in DETECTORS.items():
-            detector = plugins.detectors.get(use)(**options)
-            detector.seed = 0
-            detector.fit(learnt)
-            scores = {key: detector.score(value) for key, value in sets.items()}
-
-            def of(negative: str, positive: str, scores: dict[str, np.ndarray] = scores) -> float:
-                condition = np.r_[np.zeros(len(scores[negative])), np.ones(len(scores[positive]))]
-                values = np.r_[scores[negative], scores[positive]]
-                return auc(condition.astype(bool), values, np.full(len(values), "source"))
-
-            real = of("normal", "anomaly")
-            row: dict[str, object] = {
-                "machine": machine,
-                "detector": detector_name,
-                "real": real,
-                "generated": of("normal", "generated anomaly"),
-                "codec": of("normal", "codec normal"),
-                "artefact": of("normal", "generated normal"),
-                "matched": of("generated normal", "generated anomaly"),
+        for detector_name, scores in scored(learnt, sets):
+            pairs = {
+                "real": ("normal", "anomaly"),
+                "generated": ("normal", "generated anomaly"),
+                "codec": ("normal", "codec normal"),
+                "artefact": ("normal", "generated normal"),
+                "matched": ("generated normal", "generated anomaly"),
             }
             if effects:
-                row["effects"] = of("normal", "effects")
+                pairs["effects"] = ("normal", "effects")
+            row: dict[str, object] = {"machine": machine, "detector": detector_name}
+            row |= {name: mann_whitney_auc(scores[one], scores[other]) for name, (one, other) in pairs.items()}
             rows.append(row)
             print("   ", {key: round(value, 3) if isinstance(value, float) else value for key, value in row.items()})
     return rows
