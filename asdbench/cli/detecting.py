@@ -143,14 +143,10 @@ def score(detector: Path, recordings: Path, out: Path | None, style: str, plugin
     RECORDINGS is a folder, which is searched with the folders in it, or an audio file. All are checked before any is
     scored: where one cannot be used, there are no scores.
     """
-    from asdbench import plugins
     from asdbench.fitted.detector import load_detector
     from asdbench.fitted.writing import as_csv, as_table, summary, write_text
 
-    if out is not None and out.is_dir():
-        raise UserError(f"--out {out}: expected a file, found a folder")
-    plugins.load_files(plugin_files)
-    fitted = load_detector(detector)
+    fitted = load_detector(detector, plugin_files=plugin_files)
     scores = fitted.score(recordings, quiet=False)
     text = as_csv(scores) if style == "csv" else as_table(scores, fitted.record)
     if out is None:

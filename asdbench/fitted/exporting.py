@@ -106,8 +106,8 @@ def _plugin_of(
 ) -> type[plugins.Detector]:
     """The plugin of a detector of the spec, in the version that was fitted."""
     use = spec["detectors"][detector]["use"]
-    plugins.load_files(list(plugin_files) or [Path(path) for path in spec["plugins"]])
     try:
+        plugins.load_files(list(plugin_files) or [Path(path) for path in spec["plugins"]])
         kind = plugins.detectors.get(use)
     except UserError as error:
         raise UserError(f"{folder}: {error}") from error

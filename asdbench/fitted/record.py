@@ -129,7 +129,8 @@ def read_record(folder: Path) -> Record:
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder, expected one that `asdbench fit` or `asdbench export` wrote")
     try:
-        data = json.loads(path.read_bytes())
+        content = path.read_bytes()
+        data = json.loads(content)
     except FileNotFoundError:
         raise UserError(
             f"{folder}: no fitted detector in it (no {RECORD}), expected a folder that `asdbench fit` or "
@@ -142,12 +143,10 @@ def read_record(folder: Path) -> Record:
     if data["format"] != FORMAT:
         raise UserError(f"{path}: found format {data['format']}, this version of asdbench reads format {FORMAT}")
     try:
-        record = Record.model_validate_json(json.dumps(data))
-    except (pydantic.ValidationError, ValueError) as error:
-        if not isinstance(error, pydantic.ValidationError):
-            raise UserError(f"{path}: {error}") from error
+        record = Record.model_validate_json(content)
+    except pydantic.ValidationError as error:
         where, sentence = first_error(error, list(Record.model_fields))
-        raise UserError(f"{path}: {'.'.join(map(str, where))}: {sentence}") from None
+        raise UserError(": ".join([str(path), *([".".join(map(str, where))] if where else []), sentence])) from None
     missing = {TREE, ARRAYS} - set(record.files)
     if missing:
         raise UserError(f"{path}: files: expected the hash of {sorted(missing)[0]} among them")
