@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from asdbench.errors import NotApplicableError, UserError, did_you_mean, warn
     from asdbench.features import LogmelSettings, logmel
     from asdbench.fingerprinting import Fingerprints, fingerprints
-    from asdbench.fitted.deciding import Rule
+    from asdbench.fitted.deciding import ThresholdRule
     from asdbench.fitted.detector import FittedDetector, load_detector
     from asdbench.fitted.exporting import export_detector
     from asdbench.fitted.fitting import fit
@@ -44,7 +44,7 @@ _HOMES = {
     "load": "results",
     "run": "runner",
     "FittedDetector": "fitted.detector",
-    "Rule": "fitted.deciding",
+    "ThresholdRule": "fitted.deciding",
     "export_detector": "fitted.exporting",
     "fit": "fitted.fitting",
     "load_detector": "fitted.detector",
@@ -88,7 +88,7 @@ __all__ = [
     "Part",
     "Request",
     "Results",
-    "Rule",
+    "ThresholdRule",
     "Training",
     "UserError",
     "dataset",

@@ -12,7 +12,7 @@ from asdbench.cli.options import FILE, FOLDER, load, with_options
 from asdbench.errors import UserError
 
 if TYPE_CHECKING:
-    from asdbench.fitted.deciding import Rule
+    from asdbench.fitted.deciding import ThresholdRule
     from asdbench.fitted.detector import FittedDetector
 
 _out = click.option(
@@ -156,10 +156,10 @@ def score(detector: Path, recordings: Path, out: Path | None, style: str, plugin
     click.echo(f"{out}: {summary(scores, fitted.record)}")
 
 
-def _rule(method: str, quantile: float) -> Rule:
-    from asdbench.fitted.deciding import Rule
+def _rule(method: str, quantile: float) -> ThresholdRule:
+    from asdbench.fitted.deciding import ThresholdRule
 
-    return Rule(method, quantile)  # type: ignore[arg-type]
+    return ThresholdRule(method, quantile)  # type: ignore[arg-type]
 
 
 def _save(fitted: FittedDetector, out: Path) -> None:

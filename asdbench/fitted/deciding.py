@@ -16,7 +16,7 @@ Method = Literal["gamma", "quantile"]
 
 
 @dataclass(frozen=True)
-class Rule:
+class ThresholdRule:
     """How a threshold is set; see `asdbench.fitted.record.Threshold`."""
 
     method: Method = "gamma"
@@ -27,7 +27,7 @@ class Rule:
             raise UserError(f"the quantile of the threshold is {self.quantile}, expected a number between 0 and 1")
 
 
-def threshold_of(scores: npt.NDArray[np.float64] | None, rule: Rule, name: str) -> Threshold | None:
+def threshold_of(scores: npt.NDArray[np.float64] | None, rule: ThresholdRule, name: str) -> Threshold | None:
     """The threshold that follows from scores of training clips; None, with a warning, where none does.
 
     Args:

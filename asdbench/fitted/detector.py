@@ -15,7 +15,7 @@ import pydantic
 from asdbench import plugins
 from asdbench.clips import ClipSet
 from asdbench.errors import UserError, did_you_mean, warn
-from asdbench.fitted.deciding import Rule, threshold_of
+from asdbench.fitted.deciding import ThresholdRule, threshold_of
 from asdbench.fitted.folder import read_folder, write_folder
 from asdbench.fitted.record import FORMAT, Audio, Fitted, PluginRecord, Record, content_hash
 from asdbench.plugins import Detector, source_id
@@ -87,7 +87,7 @@ def record_of(
     plugin: Detector,
     clips: ClipSet,
     scores: npt.NDArray[np.float64] | None,
-    rule: Rule | None,
+    rule: ThresholdRule | None,
     known: dict[str, Any] | None = None,
 ) -> Record:
     """The record of a detector that was fitted on clips of one machine type.

@@ -11,7 +11,7 @@ import yaml
 
 from asdbench import plugins
 from asdbench.errors import UserError, did_you_mean
-from asdbench.fitted.deciding import Rule
+from asdbench.fitted.deciding import ThresholdRule
 from asdbench.fitted.detector import FittedDetector, record_of, restored
 from asdbench.results import ARTEFACTS, PROBLEMS, SCORES, SPEC, Results, find_run
 from asdbench.state import load_state
@@ -29,7 +29,7 @@ def export_detector(
     machine: str | None = None,
     *,
     seed: int | None = None,
-    rule: Rule | None = None,
+    rule: ThresholdRule | None = None,
     plugin_files: Iterable[Path] = (),
 ) -> FittedDetector:
     """Take a fitted detector out of a run.
@@ -75,7 +75,7 @@ def export_detector(
     settings = {name: value for name, value in spec["detectors"][detector].items() if name != "use"}
     plugin = restored(kind, settings, uses[0]["fit_seed"], load_state(store.path(key)), str(folder))
     clips = assign_roles(load_clips(store, clips_key), Holdout(**spec["holdout"])).fit
-    return FittedDetector(plugin, record_of(plugin, clips, _scores(folder, uses[0]), rule or Rule(), known))
+    return FittedDetector(plugin, record_of(plugin, clips, _scores(folder, uses[0]), rule or ThresholdRule(), known))
 
 
 def _chosen(

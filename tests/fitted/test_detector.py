@@ -92,8 +92,8 @@ def test_a_detector_that_is_not_there_is_named_with_where_it_came_from(saved, cl
     with pytest.raises(UserError) as caught:
         asdbench.load_detector(folder)
     assert str(caught.value) == (
-        f"{folder}: it needs the detector 'logmel_level' of plugin file levels.py, which is neither installed nor given "
-        "as a plugin file; did you mean 'logmel_knn'?"
+        f"{folder}: it needs the detector 'logmel_level' of plugin file levels.py, which is neither installed nor "
+        "given as a plugin file; did you mean 'logmel_knn'?"
     )
     assert asdbench.load_detector(folder, plugin_files=[path]).plugin.n_ == 12
     plugins.load_files([])

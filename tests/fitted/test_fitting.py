@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import asdbench
-from asdbench import Rule, UserError, plugins
+from asdbench import ThresholdRule, UserError, plugins
 from asdbench.clips import ClipSet
 from asdbench.fitted.deciding import threshold_of
 from asdbench.metrics.threshold import threshold
@@ -22,17 +22,17 @@ def test_anomalous_clips_are_left_out(fitted, clips, tmp_path):
 def test_the_threshold_follows_from_the_scores_of_the_training_clips(fitted, clips):
     scores = fitted.score(clips)["score"].to_numpy()
     assert fitted.record.threshold.value == threshold(scores, 0.9)
-    other = asdbench.fit("logmel_knn", clips, rule=Rule("quantile", 0.5))
+    other = asdbench.fit("logmel_knn", clips, rule=ThresholdRule("quantile", 0.5))
     assert other.record.threshold.value == np.median(scores)
 
 
 def test_no_threshold_is_set_where_none_follows(clips, capsys):
-    assert threshold_of(np.ones(5), Rule(), "mine") is None
+    assert threshold_of(np.ones(5), ThresholdRule(), "mine") is None
     assert "'mine' has no decision threshold: a gamma distribution needs two different" in capsys.readouterr().err
-    assert threshold_of(None, Rule(), "mine") is None
+    assert threshold_of(None, ThresholdRule(), "mine") is None
     assert "its scores of the training clips are not known" in capsys.readouterr().err
     with pytest.raises(UserError, match=r"quantile of the threshold is 1\.5"):
-        Rule("gamma", 1.5)
+        ThresholdRule("gamma", 1.5)
 
 
 def test_settings_are_taken_and_the_given_detector_is_not_changed(clips):

@@ -80,7 +80,7 @@ def test_one_recording_that_cannot_be_used_is_named_and_nothing_is_scored(folder
 
 
 def test_a_place_without_recordings_is_said(fitted, tmp_path):
-    with pytest.raises(UserError, match="no recordings in it, expected files that end in .wav"):
+    with pytest.raises(UserError, match=r"no recordings in it, expected files that end in \.wav"):
         fitted.score(tmp_path)
     with pytest.raises(UserError, match="no such file or folder"):
         fitted.score(tmp_path / "absent")
