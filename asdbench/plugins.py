@@ -477,6 +477,15 @@ class Registry(Generic[T]):
         """The modules that define the plugins of installed packages."""
         return [entry.module for entry in self._entry_points().values()]
 
+    def origin(self, name: str) -> str:
+        """Where a plugin comes from: "package acme 1.0", "plugin file mine.py", or "a script or notebook"."""
+        entry = self._entry_points().get(name)
+        if entry is not None:
+            return f"package {entry.dist.name} {entry.dist.version}" if entry.dist else f"module {entry.module}"
+        plugin = self.get(name)
+        file = getattr(sys.modules.get(getattr(plugin, "__module__", "")), "__file__", None)
+        return f"plugin file {Path(file).name}" if _is_from_file(plugin) and file else "a script or notebook"
+
     def is_portable(self, name: str) -> bool:
         """Whether another process can load the plugin: from a package or a plugin file, not from a notebook."""
         return name in self._entry_points() or _is_from_file(self._registered.get(name))

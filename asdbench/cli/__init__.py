@@ -3,7 +3,7 @@
 Heavy modules are imported inside the commands, so that ``--help`` answers at once.
 """
 
-from asdbench.cli import benchmarks, learning, plugins, sound, tables
+from asdbench.cli import benchmarks, detecting, learning, plugins, sound, tables
 from asdbench.cli.root import main
 
 __all__ = ["main"]
@@ -21,6 +21,9 @@ for _command in (
     sound.simulate,
     learning.train,
     learning.generate,
+    detecting.fit,
+    detecting.export,
+    detecting.score,
     plugins.new,
     plugins.check,
 ):
