@@ -25,6 +25,7 @@ import pydantic
 
 from asdbench.audio import Channel, Waveform
 from asdbench.errors import UserError, did_you_mean
+from asdbench.imported import imported_files
 from asdbench.seeding import derive_rng
 
 if TYPE_CHECKING:
@@ -574,9 +575,9 @@ def _load_file(path: Path) -> None:
 def source_id(plugin: type) -> str:
     """Hash of the source of a plugin, so that work is made anew when it changes.
 
-    That is the file that defines the class (all files of its package where that holds no other plugin), likewise of the
-    plugin classes it inherits from, and the code of the class itself in a notebook. Other modules that a plugin imports
-    are outside: its ``version`` is for them.
+    That is the file that defines the class (all files of its package where that holds no other plugin) and the modules
+    of its collection that it imports (`asdbench.imported`), likewise of the plugin classes it inherits from, and the
+    code of the class itself in a notebook. What it imports from elsewhere is outside: its ``version`` is for that.
     """
     if plugin not in _source_ids:
         digest = hashlib.blake2b(digest_size=8)
@@ -597,9 +598,12 @@ def _source(kind: type) -> bytes:
         file = Path(inspect.getsourcefile(kind) or "")
     except (TypeError, OSError):
         return _code_of(kind)
+    if not file.is_file():
+        return _code_of(kind)
+    own = [file]
     if file.name == "__init__.py" or _is_alone(kind.__module__.rpartition(".")[0]):
-        return b"\0".join(path.read_bytes() for path in sorted(file.parent.rglob("*.py")))
-    return file.read_bytes() if file.is_file() else _code_of(kind)
+        own = sorted(file.parent.rglob("*.py"))
+    return b"\0".join(path.read_bytes() for path in (*own, *imported_files(kind.__module__, own)))
 
 
 def _code_of(kind: type) -> bytes:
