@@ -23,12 +23,11 @@ _threshold_options: list[Callable[[Any], Any]] = [
     click.option(
         "--threshold",
         "method",
-        type=click.Choice(["gamma", "quantile"]),
-        default="gamma",
-        show_default=True,
-        help="How the decision threshold follows from the scores of the training clips.",
+        type=click.Choice(["gamma", "empirical"]),
+        help="How the decision threshold follows from the scores of the training clips.  [default: as in the "
+        "benchmark, else gamma]",
     ),
-    click.option("--quantile", type=float, default=0.9, show_default=True, help="Which quantile is the threshold."),
+    click.option("--quantile", type=float, help="Which quantile is the threshold.  [default: as there, else 0.9]"),
 ]
 
 
@@ -58,8 +57,8 @@ def fit(
     out: Path,
     overrides: tuple[str, ...],
     seed: int,
-    method: str,
-    quantile: float,
+    method: str | None,
+    quantile: float | None,
     plugin_files: tuple[Path, ...],
 ) -> None:
     """Fit DETECTOR on the normal recordings of a folder, or on the training clips of a benchmark, and save it.
@@ -77,9 +76,9 @@ def fit(
         raise UserError("give either --data (a folder) or --spec (a benchmark), to say what to fit on")
     if spec is not None and everything:
         raise UserError("--all is for --data; a benchmark keeps its test clips out of what detectors learn from")
-    rule = _rule(method, quantile)
     refuse_other_files(out)
     loaded = load(spec, (), plugin_files) if spec is not None else None
+    rule = _rule(method, quantile, loaded.resolved() if loaded is not None else {})
     if loaded is None:
         plugins.load_files(plugin_files)
     chosen = build_named(plugins.detectors, detector, loaded.spec.detectors if loaded is not None else {}, overrides)
@@ -108,19 +107,19 @@ def export(
     machine: str | None,
     seed: int | None,
     out: Path,
-    method: str,
-    quantile: float,
+    method: str | None,
+    quantile: float | None,
     plugin_files: tuple[Path, ...],
 ) -> None:
     """Save a detector that RUN has fitted; nothing is fitted again.
 
     RUN is the folder of a run, or a folder of runs, of which the newest is taken.
     """
-    from asdbench.fitted.exporting import export_detector
+    from asdbench.fitted.exporting import export_detector, spec_of
     from asdbench.fitted.folder import refuse_other_files
 
-    rule = _rule(method, quantile)
     refuse_other_files(out)
+    rule = _rule(method, quantile, spec_of(run))
     _save(export_detector(run, detector, machine, seed=seed, rule=rule, plugin_files=plugin_files), out)
 
 
@@ -156,10 +155,14 @@ def score(detector: Path, recordings: Path, out: Path | None, style: str, plugin
     click.echo(f"{out}: {summary(scores, fitted.record)}")
 
 
-def _rule(method: str, quantile: float) -> ThresholdRule:
-    from asdbench.fitted.deciding import ThresholdRule
+def _rule(method: str | None, quantile: float | None, spec: dict[str, Any]) -> ThresholdRule:
+    """The rule of a resolved spec, where the options do not say another."""
+    from dataclasses import replace
 
-    return ThresholdRule(method, quantile)  # type: ignore[arg-type]
+    from asdbench.fitted.deciding import rule_of
+
+    given = {"method": method, "quantile": quantile}
+    return replace(rule_of(spec), **{name: value for name, value in given.items() if value is not None})
 
 
 def _save(fitted: FittedDetector, out: Path) -> None:

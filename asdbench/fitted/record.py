@@ -18,6 +18,8 @@ from asdbench.validation import first_error
 RECORD, FORMAT = "detector.json", 1
 """Name of the file, and its format: to be raised when older readers would misunderstand it."""
 
+Method = Literal["gamma", "empirical"]
+
 _FILE = r"^(state\.json|arrays\.safetensors|\d+\.skops)$"
 
 
@@ -80,12 +82,12 @@ class Threshold(_Model):
 
     Attributes:
         method: "gamma": quantile of a gamma distribution fitted to the scores of the training clips
-            (`asdbench.metrics.threshold`); "quantile": quantile of these scores themselves.
+            (`asdbench.metrics.threshold`); "empirical": quantile of these scores themselves.
         quantile: which one.
         value: the score.
     """
 
-    method: Literal["gamma", "quantile"]
+    method: Method
     quantile: float = pydantic.Field(gt=0, lt=1)
     value: float
 

@@ -149,3 +149,12 @@ def test_plugin_files_are_those_of_the_run_unless_others_are_given(copied, resul
     (tmp_path / "moved.py").write_text("")
     exported = asdbench.export_detector(copied, "knn", "fan", plugin_files=[tmp_path / "moved.py"])
     assert exported.record == asdbench.export_detector(results, "knn", "fan").record
+
+
+def test_the_threshold_is_set_as_in_the_run_unless_another_rule_is_given(copied, results):
+    spec = yaml.safe_load((copied / "spec.yaml").read_text())
+    (copied / "spec.yaml").write_text(yaml.safe_dump(spec | {"threshold": {"method": "empirical", "quantile": 0.5}}))
+    scores = results.scores.query("machine == 'fan' and detector == 'knn' and seed == 0 and split == 'train'")["score"]
+    assert asdbench.export_detector(copied, "knn", "fan").record.threshold.value == scores.median()
+    rule = asdbench.ThresholdRule("gamma", 0.8)
+    assert asdbench.export_detector(copied, "knn", "fan", rule=rule).record.threshold.value == threshold(scores, 0.8)
