@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     )
     from asdbench.results import Results, load
     from asdbench.runner import run
+    from asdbench.state import refused_types
 
 _HOMES = {
     "ClipSet": "clips",
@@ -70,6 +71,7 @@ _HOMES = {
     "metric": "plugins",
     "part": "plugins",
     "records": "frames",
+    "refused_types": "state",
     "setting": "plugins",
     "warn": "errors",
 }
@@ -105,6 +107,7 @@ __all__ = [
     "metric",
     "part",
     "records",
+    "refused_types",
     "run",
     "setting",
     "warn",
