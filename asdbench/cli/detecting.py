@@ -14,6 +14,7 @@ from asdbench.errors import UserError
 if TYPE_CHECKING:
     from asdbench.fitted.deciding import ThresholdRule
     from asdbench.fitted.detector import FittedDetector
+    from asdbench.fitted.record import Method
 
 _out = click.option(
     "--out", type=FOLDER, required=True, help="Folder of the detector; a fitted detector in it is replaced."
@@ -57,7 +58,7 @@ def fit(
     out: Path,
     overrides: tuple[str, ...],
     seed: int,
-    method: str | None,
+    method: Method | None,
     quantile: float | None,
     plugin_files: tuple[Path, ...],
 ) -> None:
@@ -107,7 +108,7 @@ def export(
     machine: str | None,
     seed: int | None,
     out: Path,
-    method: str | None,
+    method: Method | None,
     quantile: float | None,
     plugin_files: tuple[Path, ...],
 ) -> None:
@@ -155,14 +156,12 @@ def score(detector: Path, recordings: Path, out: Path | None, style: str, plugin
     click.echo(f"{out}: {summary(scores, fitted.record)}")
 
 
-def _rule(method: str | None, quantile: float | None, spec: dict[str, Any]) -> ThresholdRule:
+def _rule(method: Method | None, quantile: float | None, spec: dict[str, Any]) -> ThresholdRule:
     """The rule of a resolved spec, where the options do not say another."""
-    from dataclasses import replace
+    from asdbench.fitted.deciding import ThresholdRule, rule_of
 
-    from asdbench.fitted.deciding import rule_of
-
-    given = {"method": method, "quantile": quantile}
-    return replace(rule_of(spec), **{name: value for name, value in given.items() if value is not None})
+    rule = rule_of(spec)
+    return ThresholdRule(method or rule.method, rule.quantile if quantile is None else quantile)
 
 
 def _save(fitted: FittedDetector, out: Path) -> None:
