@@ -142,8 +142,8 @@ def load_detector(folder: str | Path, *, plugin_files: Iterable[str | Path] = ()
     record, state = read_folder(folder)
     kind = _plugin_of(record.detector, folder)
     plugin = restored(kind, record.detector.settings, record.detector.seed, state, str(folder))
-    _refuse_other_inputs(plugin, record.detector, folder)
-    if source_id(kind) != record.detector.source:
+    other_code = _compare_inputs(plugin, record.detector, folder)
+    if source_id(kind) != record.detector.source or other_code:
         here = plugins.detectors.origin(record.detector.use)
         warn(
             f"{folder}: the code of '{record.detector.use}' ({here}) is not that which was fitted "
@@ -195,15 +195,22 @@ def _plugin_of(known: PluginRecord, folder: Path) -> type[Detector]:
     return kind
 
 
-def _refuse_other_inputs(plugin: Detector, known: PluginRecord, folder: Path) -> None:
-    """A score that depends on a model is worth nothing with another model."""
+def _compare_inputs(plugin: Detector, known: PluginRecord, folder: Path) -> bool:
+    """Refuse other inputs than those of the fitting: a score that depends on a model is worth nothing with another one.
+
+    Returns:
+        Whether only code differs: that of a plugin within the plugin, such as an embedding. As for the plugin itself,
+        its version is what says whether results change.
+    """
     try:
         found = plugin.inputs()
     except UserError as error:
         raise UserError(f"{folder}: {error}") from error
     other = sorted(name for name in {*found, *known.inputs} if found.get(name) != known.inputs.get(name))
-    if other:
+    content = [name for name in other if not name.endswith(".source")]
+    if content:
         raise UserError(
-            f"{folder}: what '{known.use}' depends on is not what it was fitted with: {', '.join(other)}; restore "
+            f"{folder}: what '{known.use}' depends on is not what it was fitted with: {', '.join(content)}; restore "
             "that, or fit the detector again"
         )
+    return bool(other)

@@ -123,6 +123,20 @@ def test_a_file_that_the_score_depends_on_must_be_the_same(clips, registered, tm
         asdbench.load_detector(tmp_path / "mine")
 
 
+def test_other_code_of_a_part_is_told_like_that_of_the_plugin_but_another_version_is_refused(
+    clips, registered, tmp_path, monkeypatch, capsys
+):
+    registered(Nearest)
+    monkeypatch.setattr(Nearest, "inputs", lambda self: {"embedding.source": "a", "embedding.version": "1"})
+    asdbench.fit("mine", clips).save(tmp_path / "mine")
+    monkeypatch.setattr(Nearest, "inputs", lambda self: {"embedding.source": "b", "embedding.version": "1"})
+    asdbench.load_detector(tmp_path / "mine")
+    assert "the code of 'mine'" in capsys.readouterr().err
+    monkeypatch.setattr(Nearest, "inputs", lambda self: {"embedding.source": "b", "embedding.version": "2"})
+    with pytest.raises(UserError, match=r"is not what it was fitted with: embedding\.version;"):
+        asdbench.load_detector(tmp_path / "mine")
+
+
 def test_settings_and_states_that_the_plugin_does_not_take_are_refused(saved, registered, clips, tmp_path):
     path = saved / "detector.json"
     record = json.loads(path.read_text())
