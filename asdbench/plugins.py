@@ -13,7 +13,7 @@ import hashlib
 import importlib.util
 import inspect
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
@@ -171,6 +171,16 @@ class Dataset(Plugin):
         16000, ge=1000, le=768000, description="rate in Hz at which clips are read (resampled if needed)"
     )
     channel: Channel = setting(0, description="channel to read: an index from 0, or 'mean'")
+
+    def fetch(self, machines: Sequence[str] | None) -> None:
+        """Bring recordings that are not on the disk, for datasets that can; called before a run looks for machines.
+
+        Args:
+            machines: the machine types that the run needs; None for all that there are.
+
+        Raises:
+            UserError: they cannot be had, or nobody could be asked whether to.
+        """
 
     def machines(self) -> list[str]:
         """Names of the machine types, sorted."""

@@ -3,7 +3,7 @@
 Heavy modules are imported inside the commands, so that ``--help`` answers at once.
 """
 
-from asdbench.cli import benchmarks, learning, plugins, sound, tables
+from asdbench.cli import benchmarks, data, learning, plugins, sound, tables
 from asdbench.cli.root import main
 
 __all__ = ["main"]
@@ -19,6 +19,7 @@ for _command in (
     tables.power,
     sound.audio_metrics,
     sound.simulate,
+    data.data,
     learning.train,
     learning.generate,
     plugins.new,
