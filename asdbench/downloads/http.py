@@ -6,7 +6,7 @@ import http
 import http.client
 import socket
 import ssl
-import time
+from time import sleep, time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
@@ -82,7 +82,7 @@ class Patience:
                     raise UserError(f"{what}: {error}; given up after {failed} tries; {hint}") from error
                 wait = min(max(self.pause * 2 ** (failed - 1), error.wait), _LONGEST_WAIT)
                 say(f"{what}: {error}; trying again in {wait:.0f} s")
-                time.sleep(wait)
+                sleep(wait)
 
 
 @contextmanager
@@ -183,6 +183,6 @@ def _retry_after(text: str | None) -> float:
     except ValueError:
         pass
     try:
-        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
+        return max(0.0, parsedate_to_datetime(text).timestamp() - time())
     except ValueError:
         return 0.0

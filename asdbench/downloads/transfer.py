@@ -6,7 +6,6 @@ import json
 import os
 import re
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -141,8 +140,8 @@ class _Transfer:
                 return have
         except (OSError, ValueError, KeyError, TypeError):
             pass
-        with suppress(FileNotFoundError), disk_errors(self._part):
-            self._part.unlink()
+        with disk_errors(self._part):
+            self._part.unlink(missing_ok=True)
         return 0
 
     def _start_anew(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import lzma
 import re
@@ -31,6 +32,8 @@ _FORBIDDEN = re.compile(r"[\\:\x00-\x1f\x7f]")
 _LEFT_OUT = "__MACOSX"
 _DAMAGE = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError, ValueError, struct.error)
 """What reading a damaged archive raises."""
+_DAMAGE_NUMBERS = (None, errno.EINVAL)
+"""Of the OSErrors among them: of bz2, and of an offset before the start of the file."""
 
 
 class ArchiveError(UserError):
@@ -171,6 +174,6 @@ class Extraction:
         except _DAMAGE as error:
             raise ArchiveError(f"{self._path}: the archive is damaged or no ZIP file ({error})") from error
         except OSError as error:
-            if error.errno is not None:
+            if error.errno not in _DAMAGE_NUMBERS:
                 raise
-            raise ArchiveError(f"{self._path}: the archive is damaged ({error})") from error  # what bz2 raises
+            raise ArchiveError(f"{self._path}: the archive is damaged ({error})") from error

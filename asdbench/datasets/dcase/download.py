@@ -58,6 +58,6 @@ def fetch_missing(root: Path, year: int | None, machines: Sequence[str] | None) 
         asking.get(collection, root, lacking, otherwise="", progress=Progress())
     except UserError as error:
         raise UserError(
-            f"{root} lacks {', '.join(archive.machine for archive in lacking)}, and: {error}; "
-            f"call {advice(root, year, missing)}"
+            f"{root} lacks {', '.join(archive.machine for archive in lacking)}: {error}; "
+            f"{advice(root, year, missing)} brings them"
         ) from error
