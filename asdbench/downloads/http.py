@@ -6,7 +6,6 @@ import http
 import http.client
 import socket
 import ssl
-from time import sleep, time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
@@ -14,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from importlib.metadata import version
+from time import sleep, time
 from typing import Any
 from urllib.parse import urlsplit
 

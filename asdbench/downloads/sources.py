@@ -78,7 +78,7 @@ class _Records:
         self._base, self._patience = base, patience
 
     def offers(self, archives: Sequence[Archive], say: Say) -> list[Offer]:
-        records = {archive.record: self._ask(archive.record, say) for archive in dict.fromkeys(archives)}
+        records = {record: self._ask(record, say) for record in {archive.record: None for archive in archives}}
         return [self._offer(archive, records[archive.record]) for archive in archives]
 
     def _ask(self, record: int, say: Say) -> dict[str, Any]:

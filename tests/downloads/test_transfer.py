@@ -24,10 +24,9 @@ def get(server, tmp_path):
     server.files[PATH] = CONTENT
 
     class Get:
-        path = tmp_path / "work" / "dev_fan.zip"
-        part = part_of(path)
-        said: list[str] = []
-        done = 0
+        def __init__(self) -> None:
+            self.path = tmp_path / "work" / "dev_fan.zip"
+            self.part = part_of(self.path)
 
         def __call__(self, size: int = len(CONTENT), attempts: int = 3) -> bytes:
             def advance(count: int) -> None:
@@ -60,7 +59,9 @@ def test_a_broken_connection_is_gone_on_from_where_it_broke(server, get, pauses)
 
 def test_tries_end_and_what_came_serves_the_next_call(server, get, pauses):
     server.faults[PATH] = [("cut", 1000), ("cut", 0), ("cut", 10)]
-    with pytest.raises(UserError, match=r"dev_fan\.zip: the connection broke after 1010 of .* 3 tries; the same command"):
+    with pytest.raises(
+        UserError, match=r"dev_fan\.zip: the connection broke after 1010 of .* 3 tries; the same command"
+    ):
         get()
     assert get.part.stat().st_size == 1010
     assert not get.path.exists()
@@ -97,6 +98,7 @@ def test_passing_errors_that_stay_end_the_call(server, get):
 @pytest.mark.parametrize(("asked", "waited"), [("7", 7.0), ("100000", 60.0), ("Wed, 21 Oct 2015 07:28:00 GMT", 1.0)])
 def test_the_server_may_ask_for_a_longer_pause(monkeypatch, server, get, pauses, asked, waited):
     handler = server._server.RequestHandlerClass
+
     def send_error(self, code):
         self.send_response(code)
         self.send_header("Retry-After", asked)

