@@ -45,7 +45,7 @@ def get(
         return getting
     click.echo(getting.text(), err=True)
     if not yes:
-        if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        if not _terminal():
             raise UserError(f"there is no terminal to ask on whether to download this{otherwise}")
         try:
             agreed = click.confirm("Download?", err=True)
@@ -55,3 +55,8 @@ def get(
             raise UserError("nothing was downloaded")
     carry_out(getting, progress)
     return getting
+
+
+def _terminal() -> bool:
+    """Whether somebody can be asked and sees the question."""
+    return sys.stdin.isatty() and sys.stderr.isatty()

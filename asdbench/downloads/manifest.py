@@ -77,7 +77,7 @@ def read_manifest(folder: Path, name: str) -> Manifest:
     path = folder / NAME
     try:
         text = path.read_bytes()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return Manifest(name=name)
     except OSError as error:
         raise UserError(f"{path}: the file cannot be read ({error.strerror})") from error
