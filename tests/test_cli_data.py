@@ -187,8 +187,8 @@ def in_terminal(words, folder: Path, answer: bytes) -> tuple[int, str]:
     shown, deadline = b"", time.monotonic() + 120
     with contextlib.suppress(OSError):  # the end of a terminal
         while time.monotonic() < deadline:
-            if not select.select([terminal], [], [], 0.5)[0]:
-                if answer == INTERRUPT and QUESTION in shown:
+            if not select.select([terminal], [], [], 2)[0]:
+                if answer == INTERRUPT and QUESTION in shown and b"interrupted" not in shown:
                     os.write(terminal, answer)  # one that comes just before the program reads is lost
                 continue
             chunk = os.read(terminal, 4096)
