@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from asdbench.errors import NotApplicableError, UserError, did_you_mean, warn
     from asdbench.features import LogmelSettings, logmel
     from asdbench.fingerprinting import Fingerprints, fingerprints
+    from asdbench.fitted.deciding import Rule
+    from asdbench.fitted.detector import FittedDetector, load_detector
+    from asdbench.fitted.exporting import export_detector
+    from asdbench.fitted.fitting import fit
     from asdbench.frames import records
     from asdbench.plugins import (
         Dataset,
@@ -39,6 +43,11 @@ _HOMES = {
     "Results": "results",
     "load": "results",
     "run": "runner",
+    "FittedDetector": "fitted.detector",
+    "Rule": "fitted.deciding",
+    "export_detector": "fitted.exporting",
+    "fit": "fitted.fitting",
+    "load_detector": "fitted.detector",
     "Fingerprints": "fingerprinting",
     "fingerprints": "fingerprinting",
     "Dataset": "plugins",
@@ -71,6 +80,7 @@ __all__ = [
     "Detector",
     "Embedding",
     "Fingerprints",
+    "FittedDetector",
     "GeneratedClip",
     "Generator",
     "LogmelSettings",
@@ -78,15 +88,19 @@ __all__ = [
     "Part",
     "Request",
     "Results",
+    "Rule",
     "Training",
     "UserError",
     "dataset",
     "detector",
     "did_you_mean",
     "embedding",
+    "export_detector",
     "fingerprints",
+    "fit",
     "generator",
     "load",
+    "load_detector",
     "logmel",
     "metric",
     "part",

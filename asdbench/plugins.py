@@ -25,6 +25,7 @@ import pydantic
 
 from asdbench.audio import Channel, Waveform
 from asdbench.errors import UserError, did_you_mean
+from asdbench.imported import imported_files
 from asdbench.seeding import derive_rng
 
 if TYPE_CHECKING:
@@ -486,6 +487,15 @@ class Registry(Generic[T]):
         """The modules that define the plugins of installed packages."""
         return [entry.module for entry in self._entry_points().values()]
 
+    def origin(self, name: str) -> str:
+        """Where a plugin comes from: "package acme 1.0", "plugin file mine.py", or "a script or notebook"."""
+        entry = self._entry_points().get(name)
+        if entry is not None:
+            return f"package {entry.dist.name} {entry.dist.version}" if entry.dist else f"module {entry.module}"
+        plugin = self.get(name)
+        file = getattr(sys.modules.get(getattr(plugin, "__module__", "")), "__file__", None)
+        return f"plugin file {Path(file).name}" if _is_from_file(plugin) and file else "a script or notebook"
+
     def is_portable(self, name: str) -> bool:
         """Whether another process can load the plugin: from a package or a plugin file, not from a notebook."""
         return name in self._entry_points() or _is_from_file(self._registered.get(name))
@@ -575,9 +585,9 @@ def _load_file(path: Path) -> None:
 def source_id(plugin: type) -> str:
     """Hash of the source of a plugin, so that work is made anew when it changes.
 
-    That is the file that defines the class (all files of its package where that holds no other plugin), likewise of the
-    plugin classes it inherits from, and the code of the class itself in a notebook. Other modules that a plugin imports
-    are outside: its ``version`` is for them.
+    That is the file that defines the class (all files of its package where that holds no other plugin) and the modules
+    of its collection that it imports (`asdbench.imported`), likewise of the plugin classes it inherits from, and the
+    code of the class itself in a notebook. What it imports from elsewhere is outside: its ``version`` is for that.
     """
     if plugin not in _source_ids:
         digest = hashlib.blake2b(digest_size=8)
@@ -598,9 +608,12 @@ def _source(kind: type) -> bytes:
         file = Path(inspect.getsourcefile(kind) or "")
     except (TypeError, OSError):
         return _code_of(kind)
+    if not file.is_file():
+        return _code_of(kind)
+    own = [file]
     if file.name == "__init__.py" or _is_alone(kind.__module__.rpartition(".")[0]):
-        return b"\0".join(path.read_bytes() for path in sorted(file.parent.rglob("*.py")))
-    return file.read_bytes() if file.is_file() else _code_of(kind)
+        own = sorted(file.parent.rglob("*.py"))
+    return b"\0".join(path.read_bytes() for path in (*own, *imported_files(kind.__module__, own)))
 
 
 def _code_of(kind: type) -> bytes:

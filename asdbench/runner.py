@@ -153,7 +153,11 @@ def _conclude(
     folder = runs / loaded.spec.name / identity
     comparison = compare_scores(resolved, scores, problems, gather(loaded, plan, store, failures))
     results = Results(folder, resolved, scores, generated, problems, comparison)
-    keys = {"store": str(store.root), "clips": plan.clips, "scores": [asdict(use) for use in plan.scores]}
+    keys: dict[str, Any] = {"store": str(store.root), "clips": plan.clips, "detectors": _identities(loaded)}
+    keys["scores"] = [
+        asdict(use) | {"fit": task["fit"], "fit_seed": task["seed"]}
+        for use, task in ((use, plan.units[use.key].task) for use in plan.scores)
+    ]
     tracebacks = "\n".join(f"{failure.unit.label}\n{failure.traceback}" for failure in failures if failure.traceback)
     with disk_errors(folder):
         write(results, _environment(), keys, tracebacks)
@@ -164,6 +168,18 @@ def _conclude(
         log = f"; tracebacks are in {folder / TRACEBACKS}" if tracebacks else ""
         raise IncompleteRunError(f"{wrong[0]}{more}; the other cells are computed{log}", results)
     return results
+
+
+def _identities(loaded: LoadedSpec) -> dict[str, dict[str, Any]]:
+    """What the fits of each detector depend on beside settings, seed and clips."""
+    return {
+        name: {
+            "version": detector.version,
+            "source": plugins.source_id(type(detector)),
+            "inputs": detector.inputs(),
+        }
+        for name, detector in loaded.detectors.items()
+    }
 
 
 def _failed_metrics(metrics: pd.DataFrame) -> list[str]:

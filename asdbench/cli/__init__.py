@@ -3,7 +3,7 @@
 Heavy modules are imported inside the commands, so that ``--help`` answers at once.
 """
 
-from asdbench.cli import benchmarks, data, learning, plugins, sound, tables
+from asdbench.cli import benchmarks, data, detecting, learning, plugins, sound, tables
 from asdbench.cli.root import main
 
 __all__ = ["main"]
@@ -22,6 +22,9 @@ for _command in (
     data.data,
     learning.train,
     learning.generate,
+    detecting.fit,
+    detecting.export,
+    detecting.score,
     plugins.new,
     plugins.check,
 ):
