@@ -37,8 +37,8 @@ def data() -> None:
 @click.option(
     "--from",
     "source",
-    envvar="ASDBENCH_DATA_FROM",
-    help="Folder or address that holds the archives, or an address like Zenodo's …/api/records.  [default: Zenodo]",
+    help="Folder or address that holds the archives, or an address like Zenodo's …/api/records."
+    "  [default: ASDBENCH_DATA_FROM or Zenodo]",
 )
 @click.option("--keep-archives", "keep", is_flag=True, help="Keep the archives, in ROOT/NAME/archives.")
 @click.option("--yes", is_flag=True, help="Do not ask before the download.")
@@ -53,9 +53,10 @@ def get(
     yes: bool,
     quiet: bool,
 ) -> None:
-    """Download recordings to ROOT/NAME: sizes and licence first, checksums verified, nothing half.
+    """Download recordings to ROOT/NAME.
 
-    What is there already is not fetched again, and what broke off goes on where it stopped.
+    Sizes and licence are shown first, checksums verified, and a machine is there whole or not at all. What is there
+    already is not fetched again, and what broke off goes on where it stopped.
     """
     from asdbench.downloads import asking
     from asdbench.downloads.catalogue import collection
@@ -76,7 +77,10 @@ def get(
 @with_options([ROOT])
 @click.option("--quiet", is_flag=True, help="Show no progress.")
 def verify(names: tuple[str, ...], root: Path, quiet: bool) -> None:
-    """Compare every file of NAMES (default: all that is there) with its checksum; exit code 1 if one differs."""
+    """Compare files with their checksums.
+
+    All of NAMES, or all that is there; exit code 1 if one is missing, changed or extra.
+    """
     from asdbench.downloads import taking_stock
     from asdbench.downloads.catalogue import collection, collections
     from asdbench.downloads.manifest import NAME, read_manifest
@@ -108,7 +112,10 @@ def verify(names: tuple[str, ...], root: Path, quiet: bool) -> None:
 @click.argument("name", required=False)
 @with_options([ROOT])
 def list_data(name: str | None, root: Path) -> None:
-    """List data sets and what is there of them; with NAME, each archive of one and how a spec reads it."""
+    """List what there is and what is here.
+
+    With NAME each archive of one, and how a spec reads it.
+    """
     from asdbench.downloads import taking_stock
     from asdbench.downloads.catalogue import collection, collections
 

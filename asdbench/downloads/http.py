@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from importlib.metadata import version
 from time import sleep, time
 from typing import Any
 from urllib.parse import urlsplit
@@ -104,7 +103,7 @@ def read_some(answer: Any, size: int) -> bytes:
         BrokenConnectionError: the connection broke.
     """
     try:
-        return bytes(answer.read(size))
+        return bytes(answer.read1(size))  # read would lose what came where it does not get all
     except (OSError, http.client.HTTPException) as error:
         raise BrokenConnectionError(f"the connection broke ({_words(error)})") from error
 
@@ -126,8 +125,7 @@ def check_address(url: str) -> None:
 
 def _answer(url: str, headers: Mapping[str, str], method: str) -> Any:
     check_address(url)
-    headers = {"User-Agent": f"asdbench/{version('asdbench')}", **headers}
-    request = urllib.request.Request(url, headers=headers, method=method)
+    request = urllib.request.Request(url, headers={"User-Agent": "asdbench", **headers}, method=method)
     try:
         return _opener().open(request, timeout=_TIMEOUT)
     except urllib.error.HTTPError as error:

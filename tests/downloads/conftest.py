@@ -25,8 +25,10 @@ class Server:
         files: content by path.
         etags: entity tag by path, for those that have one.
         faults: by path, what goes wrong with the next requests, one entry a request: a status code; ``("cut", n)``:
-            only n bytes of the body are sent; ``("length", n)``: the header says n bytes and so many are sent, padded;
-            ``("headers", {...})``: further headers; None: nothing.
+            only n bytes of the body are sent; ``("stall", n)``: the same, and the connection stays open; ``("length",
+            n)``: the header says n bytes and so many are sent, padded; ``("unsaid", None)``: no length; None: nothing.
+        always: what goes wrong with all others.
+        go_on: ends the waiting of connections that stay open.
         ranges: whether requests for a part of a file are understood.
         log: method, path and range of every request.
     """
@@ -37,14 +39,17 @@ class Server:
         self.faults: dict[str, list[Any]] = defaultdict(list)
         self.always: Any = None
         self.ranges = True
+        self.go_on = threading.Event()
         self.log: list[tuple[str, str, str | None]] = []
         self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
+        self._server.handle_error = lambda *args: None  # type: ignore[method-assign]  # clients that went away
         self.url = f"http://127.0.0.1:{self._server.server_port}"
         self.records = f"{self.url}/api/records"
         threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
 
     def close(self) -> None:
+        self.go_on.set()
         self._server.shutdown()
         self._server.server_close()
 
@@ -129,11 +134,11 @@ class Server:
                     self.send_header("ETag", tag)
                 if kind != "unsaid":
                     self.send_header("Content-Length", str(len(sent)))
-                for name, text in (value if kind == "headers" else {}).items():
-                    self.send_header(name, text)
                 self.end_headers()
                 if body:
-                    self.wfile.write(sent[:value] if kind == "cut" else sent)
+                    self.wfile.write(sent[:value] if kind in ("cut", "stall") else sent)
+                if kind == "stall":
+                    server.go_on.wait(10)
                 self.close_connection = True
 
         return Handler

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 import yaml
@@ -10,6 +11,7 @@ import yaml
 from asdbench import UserError, plugins
 from asdbench.downloads.catalogue import collection, collections
 
+DOCUMENTATION = (Path(__file__).parents[2] / "docs" / "data.md").read_text()
 YEARS = [f"dcase{year}" for year in range(2020, 2027)]
 
 
@@ -71,6 +73,18 @@ def test_the_spec_line_builds_the_dataset(name):
         assert entry["root"].startswith(f"data/{name}")
         plugins.datasets.get(entry.pop("use"))(**entry)
     assert len(chosen.spec_lines("data", chosen.parts)) == (3 if name == "mimii" else 1)
+
+
+@pytest.mark.parametrize("name", [*YEARS, "mimii_dg", "mimii"])
+def test_the_documentation_says_the_same(name):
+    rows = [line.split("|") for line in DOCUMENTATION.splitlines() if line.startswith(f"| `{name}` |")]
+    assert len(rows) == 1
+    _, _, records, parts, line, _ = rows[0]
+    chosen = collection(name)
+    assert [int(record) for record in records.split(",")] == list(dict.fromkeys(a.record for a in chosen.archives))
+    assert parts.strip() == "same" or re.findall(r"`([^`]+)`", parts) == chosen.parts
+    (entry,) = re.findall(r"`([^`]+)`", line)
+    assert f"dataset: {entry}" == chosen.spec_lines(f"data/{name}", chosen.parts)[0]
 
 
 def test_the_first_part_and_all_its_machines_are_chosen_where_nothing_is_named():

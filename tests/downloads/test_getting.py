@@ -18,6 +18,7 @@ from asdbench.downloads.catalogue import collection
 from asdbench.downloads.getting import carry_out, plan_getting
 from asdbench.downloads.http import Patience
 from asdbench.downloads.manifest import read_manifest
+from asdbench.folders import locked
 from asdbench.progress import Progress
 
 YEAR = collection("dcase2022")
@@ -436,3 +437,23 @@ def test_two_at_once_fetch_each_archive_once(get, folder, record, server):
     for name in record:
         assert server.requests(content_path(name)) == [None]
     assert set(read_manifest(folder, "dcase2022").archives) == set(record)
+
+
+def test_who_waits_says_so(folder, record, server):
+    work = folder / ".download"
+    work.mkdir(parents=True)
+    plan = plan_getting(YEAR, folder, YEAR.choose(["fan"], None), source=server.records, say=print)
+    said = threading.Event()
+
+    class Listening(Progress):
+        def say(self, text):
+            if "waiting for another download to it" in text:
+                said.set()
+
+    with locked(work / "lock"):
+        thread = threading.Thread(target=carry_out, args=(plan, Listening(quiet=True)))
+        thread.start()
+        assert said.wait(30)
+        assert not (folder / "fan").exists()
+    thread.join()
+    assert (folder / "fan").exists()

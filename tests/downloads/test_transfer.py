@@ -57,6 +57,14 @@ def test_a_broken_connection_is_gone_on_from_where_it_broke(server, get, pauses)
     assert "the connection broke after 1000 of 3145728 bytes; trying again in 1 s" in get.said[0]
 
 
+def test_a_connection_on_which_nothing_comes_counts_as_broken(server, get, monkeypatch):
+    monkeypatch.setattr("asdbench.downloads.http._TIMEOUT", 0.2)
+    server.faults[PATH] = [("stall", 1000)]
+    assert get() == CONTENT
+    assert server.requests(PATH) == [None, "bytes=1000-"]
+    assert "the connection broke (nothing came for 0 s); trying again" in get.said[0]
+
+
 def test_tries_end_and_what_came_serves_the_next_call(server, get, pauses):
     server.faults[PATH] = [("cut", 1000), ("cut", 0), ("cut", 10)]
     with pytest.raises(
