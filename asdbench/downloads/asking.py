@@ -9,7 +9,8 @@ from pathlib import Path
 import click
 
 from asdbench.downloads.catalogue import Archive, Collection
-from asdbench.downloads.getting import Getting, carry_out, plan_getting
+from asdbench.downloads.getting import carry_out
+from asdbench.downloads.planning import Getting, plan_getting
 from asdbench.errors import UserError
 from asdbench.progress import Progress
 
@@ -31,14 +32,14 @@ def get(
         collection: which recordings.
         folder: where they go.
         archives: those that are wanted.
-        source: see `getting.plan_getting`.
+        source: see `planning.plan_getting`.
         keep: archives are to stay.
         yes: do not ask.
         otherwise: what to do where there is no terminal to ask on, for the message.
         progress: shows how far it is.
 
     Raises:
-        UserError: as of `getting.plan_getting` and `getting.carry_out`; the answer was no, or there is no terminal.
+        UserError: as of `planning.plan_getting` and `getting.carry_out`; the answer was no, or there is no terminal.
     """
     getting = plan_getting(collection, folder, archives, source=source, keep=keep, say=progress.say)
     if not getting.offers:

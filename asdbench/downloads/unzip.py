@@ -119,7 +119,7 @@ class Extraction:
         for info in infos:
             parts = self._parts(info)
             self._refuse_special(info)
-            if parts[0] == _LEFT_OUT or any(part.startswith(".") for part in parts) or info.is_dir():
+            if info.is_dir() or _LEFT_OUT in parts[:1] or any(part.startswith(".") for part in parts):
                 continue
             inner = parts[parts.index(machine) + 1 :] if machine in parts[:-1] else parts
             name = "/".join(inner)
@@ -147,11 +147,11 @@ class Extraction:
         """
         name = info.orig_filename
         parts = name.removesuffix("/").split("/")
-        if _FORBIDDEN.search(name) or any(part in ("", ".", "..") for part in parts):
+        if _FORBIDDEN.search(name) or any(part in ("", "..") for part in parts):
             raise ArchiveError(
                 f"{self._path}: the archive holds {name!r}, expected plain paths that stay below its folder"
             )
-        return parts
+        return [part for part in parts if part != "."]
 
     def _refuse_special(self, info: zipfile.ZipInfo) -> None:
         kind = stat.S_IFMT(info.external_attr >> 16)

@@ -13,11 +13,12 @@ from pathlib import Path
 import pytest
 
 from asdbench import UserError
-from asdbench.downloads import getting, unzip
+from asdbench.downloads import getting, planning, unzip
 from asdbench.downloads.catalogue import collection
-from asdbench.downloads.getting import carry_out, plan_getting
+from asdbench.downloads.getting import carry_out
 from asdbench.downloads.http import Patience
 from asdbench.downloads.manifest import read_manifest
+from asdbench.downloads.planning import plan_getting
 from asdbench.folders import locked
 from asdbench.progress import Progress
 
@@ -234,22 +235,31 @@ def test_a_transfer_that_breaks_off_keeps_what_came_and_the_next_call_goes_on(ge
 
 
 @pytest.mark.parametrize("kind", ["bomb", "outside", "truncated"])
-def test_an_archive_that_must_not_be_extracted_leaves_nothing(get, folder, record, server, make_zip, wav, kind):
-    get("valve")
+def test_an_archive_that_must_not_be_extracted_leaves_nothing(get, folder, server, dev_zip, make_zip, wav, kind):
+    server.files["/dev_valve.zip"] = dev_zip("valve")
+    get("valve", source=server.url)
     before = tree(folder)
-    content = {
+    server.files["/dev_fan.zip"] = {
         "bomb": lambda: make_zip({"fan/a.wav": bytes(20_000_000)}),
         "outside": lambda: make_zip({"fan/a.wav": wav, "../../outside.wav": wav}),
-        "truncated": lambda: record["dev_fan.zip"][:-100],
+        "truncated": lambda: dev_zip("fan")[:-100],
     }[kind]()
-    server.add_record(RECORD, {"dev_fan.zip": content})
     with pytest.raises(UserError, match=r"dev_fan\.zip: "):
-        get("fan")
+        get("fan", source=server.url)
     assert tree(folder) == before
     assert not (folder.parent / "outside.wav").exists()
-    server.add_record(RECORD, {"dev_fan.zip": record["dev_fan.zip"]})
-    get("fan")
+    server.files["/dev_fan.zip"] = dev_zip("fan")
+    get("fan", source=server.url)
     assert (folder / "fan").exists()
+
+
+def test_an_archive_that_is_refused_but_is_the_right_one_is_not_fetched_again(get, folder, server, make_zip):
+    server.add_record(RECORD, {"dev_fan.zip": make_zip({"fan/a.wav": bytes(20_000_000)})})
+    for _ in range(2):
+        with pytest.raises(UserError, match=r"\.download/dev_fan\.zip: the archive would become 20\.0 MB"):
+            get("fan")
+    assert set(tree(folder)) == {".download/dev_fan.zip"}
+    assert server.requests(content_path("dev_fan.zip")) == [None]
 
 
 def test_a_damaged_file_late_in_an_archive_leaves_nothing_half(get, folder, tmp_path, make_zip, wav):
@@ -327,13 +337,13 @@ def room(free):
 
 def test_a_disk_without_room_is_refused_before_anything_is_fetched(get, folder, record, server, monkeypatch):
     size = len(record["dev_fan.zip"])
-    monkeypatch.setattr(getting.shutil, "disk_usage", room(int(2.4 * size)))
+    monkeypatch.setattr(planning.shutil, "disk_usage", room(int(2.4 * size)))
     with pytest.raises(
         UserError, match=r"the disk has .* kB free, but about .* kB are needed for dev_fan\.zip and what"
     ):
         get("fan")
     assert not folder.exists()
-    monkeypatch.setattr(getting.shutil, "disk_usage", room(10 * size))
+    monkeypatch.setattr(planning.shutil, "disk_usage", room(10 * size))
     get("fan")
 
 
@@ -350,7 +360,7 @@ def test_room_is_counted_at_its_highest(server, folder, record):
 def test_the_room_for_files_is_checked_again_once_their_size_is_known(get, folder, server, make_zip, monkeypatch):
     """Silence takes up much more than its archive."""
     server.add_record(RECORD, {"dev_fan.zip": make_zip({"fan/a.wav": bytes(1_000_000)})})
-    monkeypatch.setattr(getting.shutil, "disk_usage", room(500_000))
+    monkeypatch.setattr(planning.shutil, "disk_usage", room(500_000))
     with pytest.raises(UserError, match=r"500\.0 kB free, but dev_fan\.zip becomes 1\.0 MB"):
         get("fan")
     monkeypatch.undo()

@@ -43,7 +43,7 @@ def test_files_come_out_with_size_and_hash(extract, dev_zip, wav):
     assert {p.relative_to(target).as_posix() for p in target.rglob("*") if p.is_file()} == set(files)
 
 
-@pytest.mark.parametrize("above", ["fan/", "", "dev_data/fan/", "eval_data_fan_train_r2/fan/"])
+@pytest.mark.parametrize("above", ["fan/", "", "./fan/", "dev_data/fan/", "eval_data_fan_train_r2/fan/"])
 def test_folders_above_the_machine_are_dropped(extract, make_zip, wav, above):
     _, files = extract(make_zip({f"{above}train/a.wav": wav, f"{above}attributes_00.csv": b"x"}))
     assert set(files) == {"train/a.wav", "attributes_00.csv"}
@@ -72,7 +72,6 @@ def test_all_kinds_of_compression_that_python_reads(extract, make_zip, wav, comp
         "C:outside.wav",
         "fan\\..\\..\\outside.wav",
         "fan//a.wav",
-        "fan/./a.wav",
         "fan/a.wav\x00.txt",
         "fan/\x1b[31m.wav",
         "",
