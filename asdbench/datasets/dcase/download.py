@@ -53,11 +53,11 @@ def fetch_missing(root: Path, year: int | None, machines: Sequence[str] | None) 
     if collection is None:
         names = ", ".join(collections())
         raise UserError(f"download: it is not clear which recordings belong to {root}; give 'year', or call it {names}")
-    lacking = collection.choose(missing, None)
+    archives = collection.choose(missing, None)
+    lacking = [archive.machine for archive in archives]
     try:
-        asking.get(collection, root, lacking, otherwise="", progress=Progress())
+        asking.get(collection, root, archives, otherwise="", progress=Progress())
     except UserError as error:
         raise UserError(
-            f"{root} lacks {', '.join(archive.machine for archive in lacking)}: {error}; "
-            f"{advice(root, year, missing)} brings them"
+            f"{root} lacks {', '.join(lacking)}: {error}; {advice(root, year, lacking)} brings them"
         ) from error
