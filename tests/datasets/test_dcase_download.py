@@ -20,6 +20,7 @@ from asdbench.datasets.dcase.dataset import DcaseDataset
         ("data/mimii_dg", None, "`asdbench data get mimii_dg --machines …`"),
         ("data/dcase2021", None, "`asdbench data get dcase2021 --machines …`"),
         ("data/mine", None, ""),
+        ("data/mimii", None, ""),  # the dataset `folder` reads it
     ],
 )
 def test_the_command_fits_the_root(root, year, words):

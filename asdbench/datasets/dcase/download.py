@@ -18,7 +18,12 @@ _ROOT = "data"
 
 def collection_of(root: Path, year: int | None) -> Collection | None:
     """The collection that belongs under a root: that of the year, or the one that the root is named after."""
-    return collections().get(root.name if year is None else f"dcase{year}")
+    return _readable().get(root.name if year is None else f"dcase{year}")
+
+
+def _readable() -> dict[str, Collection]:
+    """The collections that the dataset `dcase` reads, by name."""
+    return {name: each for name, each in collections().items() if each.reads["use"] == "dcase"}
 
 
 def advice(root: Path, year: int | None, machines: Sequence[str] | None = None) -> str:
@@ -51,7 +56,7 @@ def fetch_missing(root: Path, year: int | None, machines: Sequence[str] | None) 
         return
     collection = collection_of(root, year)
     if collection is None:
-        names = ", ".join(collections())
+        names = ", ".join(_readable())
         raise UserError(f"download: it is not clear which recordings belong to {root}; give 'year', or call it {names}")
     archives = collection.choose(missing, None)
     lacking = [archive.machine for archive in archives]
