@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from asdbench.features import LogmelSettings, logmel
     from asdbench.fingerprinting import Fingerprints, fingerprints
     from asdbench.frames import records
+    from asdbench.metrics.audio.embedding import AnyEmbedding, clip_vectors
     from asdbench.plugins import (
         Dataset,
         Detector,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from asdbench.runner import run
 
 _HOMES = {
+    "AnyEmbedding": "metrics.audio.embedding",
     "ClipSet": "clips",
     "Results": "results",
     "load": "results",
@@ -52,6 +54,7 @@ _HOMES = {
     "Request": "plugins",
     "Training": "plugins",
     "UserError": "errors",
+    "clip_vectors": "metrics.audio.embedding",
     "dataset": "plugins",
     "detector": "plugins",
     "did_you_mean": "errors",
@@ -66,6 +69,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "AnyEmbedding",
     "ClipSet",
     "Dataset",
     "Detector",
@@ -80,6 +84,7 @@ __all__ = [
     "Results",
     "Training",
     "UserError",
+    "clip_vectors",
     "dataset",
     "detector",
     "did_you_mean",
