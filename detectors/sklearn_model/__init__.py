@@ -116,7 +116,7 @@ class SklearnModel(Detector):
             parameters.setdefault("novelty", True)
         try:
             model = kind(**parameters)
-            if hasattr(model, "_validate_params"):  # scikit-learn's own check, which `fit` would make
+            if hasattr(model, "_parameter_constraints"):  # scikit-learn's own check, which `fit` would make
                 model._validate_params()
         except Exception as error:
             raise UserError(f"model: {self.model}: {_reason(error)}") from error

@@ -6,6 +6,7 @@ Only modules of installed packages are imported, and of them only a class with t
 from __future__ import annotations
 
 import difflib
+import functools
 import importlib
 import inspect
 import pkgutil
@@ -42,6 +43,12 @@ def outlier_detector(path: str) -> Kind:
     return kind
 
 
+@functools.cache
+def _installed() -> frozenset[str]:
+    """The top-level packages of what is installed, read once: it takes a while."""
+    return frozenset(packages_distributions())
+
+
 def is_pyod(kind: Kind) -> bool:
     """Whether a class is a detector of PyOD, whose scores are high for outliers; those of scikit-learn are low."""
     return any(base.__module__.startswith("pyod.") and base.__name__ == "BaseDetector" for base in kind.__mro__)
@@ -54,7 +61,7 @@ def _module(name: str) -> ModuleType:
         UserError: names the part that is not there.
     """
     parts = name.split(".")
-    if parts[0] not in packages_distributions():
+    if parts[0] not in _installed():
         known = difflib.get_close_matches(parts[0], ["sklearn", "pyod"], n=1, cutoff=0.5)
         hint = did_you_mean(parts[0], known) if known and known[0] != parts[0] else ""
         install = "; pip install 'asdbench[pyod]' brings it" if parts[0] == "pyod" else hint
