@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from asdbench.fitted.exporting import export_detector
     from asdbench.fitted.fitting import fit
     from asdbench.frames import records
+    from asdbench.metrics.audio.embedding import AnyEmbedding, clip_vectors
     from asdbench.plugins import (
         Dataset,
         Detector,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from asdbench.runner import run
 
 _HOMES = {
+    "AnyEmbedding": "metrics.audio.embedding",
     "ClipSet": "clips",
     "Results": "results",
     "load": "results",
@@ -61,6 +63,7 @@ _HOMES = {
     "Request": "plugins",
     "Training": "plugins",
     "UserError": "errors",
+    "clip_vectors": "metrics.audio.embedding",
     "dataset": "plugins",
     "detector": "plugins",
     "did_you_mean": "errors",
@@ -75,6 +78,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "AnyEmbedding",
     "ClipSet",
     "Dataset",
     "Detector",
@@ -91,6 +95,7 @@ __all__ = [
     "Rule",
     "Training",
     "UserError",
+    "clip_vectors",
     "dataset",
     "detector",
     "did_you_mean",
