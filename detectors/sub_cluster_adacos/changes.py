@@ -1,0 +1,99 @@
+"""Synthetic classes: copies of clips that are changed in known ways, to be told from the clips as they are.
+
+Labels say too little about a machine for a network to learn what its sound is made of; a clip with a little more or
+less sound in one band, or at shifted frequencies, can only be told from what it was by hearing such things. Changed
+pitch as a class: T. Inoue et al., "Detection of anomalous sounds for machine condition monitoring using classification
+confidence", DCASE Workshop 2020. The changes are made in the log-magnitude inputs, where a gain is a sum.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Change:
+    """One change of both inputs.
+
+    Attributes:
+        warp: what is heard at a frequency f is taken from warp * f.
+        centre: of the band that is changed, relative to half the sample rate; 0 for all frequencies.
+        gain: added to the log-magnitude spectrum in the band, in nepers.
+        swing: by how much the deviations of the log-magnitude spectrogram from its mean grow in the band, as a share.
+        octaves: standard deviation of the Gaussian band, in octaves.
+    """
+
+    warp: float = 1.0
+    centre: float = 0.0
+    gain: float = 0.0
+    swing: float = 0.0
+    octaves: float = 0.6
+
+
+CHANGES = (
+    Change(),
+    Change(warp=0.94),
+    Change(warp=1.06),
+    *(Change(centre=centre, gain=0.4, swing=0.3) for centre in (0.02, 0.06, 0.2, 0.6)),
+    *(Change(centre=centre, gain=-0.4, swing=-0.3) for centre in (0.03, 0.1, 0.4)),
+)
+"""The classes; the first leaves a clip as it is."""
+
+
+class Changes:
+    """Applies `CHANGES` to batches, one change a clip."""
+
+    def __init__(self, bands: int, bins: int, device: torch.device) -> None:
+        """Work out the changes for spectrograms of so many ``bands`` and spectra of so many ``bins``."""
+        self._bands, self._bins = _Axis(bands, device), _Axis(bins, device)
+
+    def __call__(self, spectrograms: Tensor, spectra: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
+        """Change a batch.
+
+        Args:
+            spectrograms: shape (batch, frames, bands), each band with a temporal mean of 0, which it keeps.
+            spectra: shape (batch, bins).
+            classes: index into `CHANGES` for each clip, shape (batch,).
+        """
+        warped = self._bands.warp(spectrograms, classes)
+        swings = self._bands.swings[classes][:, None]
+        spectra = self._bins.warp(spectra[:, None], classes)[:, 0]
+        return warped * (1 + swings), spectra + self._bins.gains[classes]
+
+
+class _Axis:
+    """What the changes do along one frequency axis of ``size`` equal cells: an array of shape (changes, size) each."""
+
+    def __init__(self, size: int, device: torch.device) -> None:
+        cells = (np.arange(size) + 0.5) / size
+        bands = np.stack([_band(cells, change) for change in CHANGES])
+        self.gains = _tensor(bands * [[change.gain] for change in CHANGES], device)
+        self.swings = _tensor(bands * [[change.swing] for change in CHANGES], device)
+        sources = np.stack([np.clip(cells * change.warp * size - 0.5, 0, size - 1) for change in CHANGES])
+        lower = np.minimum(np.floor(sources), max(size - 2, 0))
+        self._lower = torch.from_numpy(lower.astype(np.int64)).to(device)
+        self._share = _tensor(sources - lower, device)
+
+    def warp(self, values: Tensor, classes: Tensor) -> Tensor:
+        """Interpolate linearly along the last axis of values of shape (batch, rows, size)."""
+        lower = self._lower[classes][:, None].expand_as(values)
+        share = self._share[classes][:, None]
+        return (
+            values.gather(2, lower) * (1 - share) + values.gather(2, (lower + 1).clamp(max=values.shape[2] - 1)) * share
+        )
+
+
+def _band(frequencies: npt.NDArray[np.float64], change: Change) -> npt.NDArray[np.float64]:
+    if not change.centre:
+        return np.ones_like(frequencies)
+    band: npt.NDArray[np.float64] = np.exp(-0.5 * (np.log2(frequencies / change.centre) / change.octaves) ** 2)
+    return band
+
+
+def _tensor(values: npt.NDArray[np.float64], device: torch.device) -> Tensor:
+    return torch.from_numpy(values.astype(np.float32)).to(device)
