@@ -41,7 +41,7 @@ class SubClusterAdaCosDetector(Detector):
     hop_length: int = setting(512, ge=1, description="samples between frames")
     frames: int = setting(4, ge=1, description="frames that are averaged into one")
     bands: int = setting(128, ge=16, description="bands of equal width of the spectrogram")
-    bins: int = setting(16000, ge=12000, description="bands of equal width of the spectrum of the clip")
+    bins: int = setting(2000, ge=512, description="bands of equal width of the spectrum of the clip")
     device: Literal["auto", "cpu", "cuda", "mps"] = setting(
         "auto", description="where the network is computed; what a GPU has fitted is used on a CPU too, and the reverse"
     )

@@ -30,7 +30,7 @@ class Embedder(nn.Module):
 
         Args:
             width: channels of the first layer of the spectrogram's branch; all others grow with it.
-            bins: size of the spectra, 11968 or more.
+            bins: size of the spectra, 376 or more.
         """
         super().__init__()
         self.spectrogram = _SpectrogramBranch(width)
@@ -121,15 +121,15 @@ class _SpectrumBranch(nn.Module):
     def __init__(self, width: int, bins: int) -> None:
         super().__init__()
         left = bins
-        for size, stride in ((256, 64), (64, 8), (16, 4)):
+        for size, stride in ((32, 8), (16, 4), (8, 2)):
             left = (left - size) // stride + 1
         self.convolutions = nn.Sequential(
             nn.BatchNorm1d(1, affine=False),
-            nn.Conv1d(1, width, 256, stride=64, bias=False),
-            nn.ReLU(),
-            nn.Conv1d(width, width, 64, stride=8, bias=False),
+            nn.Conv1d(1, width, 32, stride=8, bias=False),
             nn.ReLU(),
             nn.Conv1d(width, width, 16, stride=4, bias=False),
+            nn.ReLU(),
+            nn.Conv1d(width, width, 8, stride=2, bias=False),
             nn.ReLU(),
             nn.Flatten(),
         )

@@ -84,7 +84,7 @@ def train(
                     shares = F.one_hot(kinds, counts[task]).float().to(device)
                     loss = loss + losses[task](embeddings, mixing.mix(shares))
             optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             optimizer.step()
             total, batches = total + loss.detach(), batches + 1
         history.append(float(total) / batches)
