@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from asdbench import ClipSet, Detector, UserError, detector, setting
+from asdbench import ClipSet, Detector, LogmelSettings, UserError, detector, setting
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,8 +29,9 @@ class SubClusterAdaCosDetector(Detector):
         "both",
         description="what is told apart: labels (section, domain, attributes), synthetic changes of a clip, or both",
     )
-    epochs: int = setting(30, ge=1, description="training epochs")
-    models: int = setting(1, ge=1, description="networks that are trained; their scores are averaged")
+    label_weight: float = setting(0.5, gt=0, description="weight of the loss of labels, beside 1 for changes")
+    epochs: int = setting(10, ge=1, description="training epochs")
+    models: int = setting(3, ge=1, description="networks that are trained; their scores are averaged")
     batch_size: int = setting(16, ge=2, description="clips in a training batch")
     learning_rate: float = setting(1e-3, gt=0, description="learning rate of Adam")
     sub_clusters: int = setting(16, ge=1, description="random centres of a class")
@@ -40,7 +41,7 @@ class SubClusterAdaCosDetector(Detector):
     n_fft: int = setting(1024, ge=16, description="samples in a frame")
     hop_length: int = setting(512, ge=1, description="samples between frames")
     frames: int = setting(4, ge=1, description="frames that are averaged into one")
-    bands: int = setting(128, ge=16, description="bands of equal width of the spectrogram")
+    n_mels: int = setting(128, ge=16, description="mel bands of the spectrogram")
     bins: int = setting(2000, ge=512, description="bands of equal width of the spectrum of the clip")
     device: Literal["auto", "cpu", "cuda", "mps"] = setting(
         "auto", description="where the network is computed; what a GPU has fitted is used on a CPU too, and the reverse"
@@ -53,6 +54,7 @@ class SubClusterAdaCosDetector(Detector):
 
         from asdbench.pretrained.device import choose_device
 
+        from .changes import Changes
         from .features import extract
         from .labels import label_classes
         from .network import build_network, to_arrays
@@ -71,7 +73,8 @@ class SubClusterAdaCosDetector(Detector):
         if self.classes == "changes":
             labels = np.zeros_like(labels)
         self.num_samples_ = max(len(waveform) for waveform in clips.waveforms())
-        inputs = [extract(waveform, self._grid()) for waveform in clips.waveforms()]
+        grid = self._grid(clips.sample_rate)
+        inputs = [extract(waveform, grid) for waveform in clips.waveforms()]
         spectrograms, spectra = (torch.from_numpy(np.stack(part)) for part in zip(*inputs, strict=True))
         del inputs
 
@@ -82,15 +85,18 @@ class SubClusterAdaCosDetector(Detector):
             learning_rate=self.learning_rate,
             clusters=self.sub_clusters,
             mixup=self.mixup,
-            changes=self.classes != "labels",
+            label_weight=self.label_weight,
         )
+        change = None
+        if self.classes != "labels":
+            change = Changes(grid.band_frequencies(), grid.bin_frequencies(), device)
         domains = frame["domain"].to_numpy(dtype=str)
         self.history_, self.weights_, self.references_ = [], [], []
         for index in range(self.models):
             seed = int(self.rng("network", index).integers(2**31))
             network = build_network(self.width, self.bins, seed)
             rng = self.rng("training", index)
-            self.history_.append(train(network, (spectrograms, spectra), labels, training, rng, device))
+            self.history_.append(train(network, (spectrograms, spectra), labels, training, change, rng, device))
             self.weights_.append(to_arrays(network))
             rows = [embed(network, spectrograms[i : i + 1], spectra[i : i + 1], device) for i in range(len(clips))]
             self.references_.append(references(np.concatenate(rows), domains, self.clusters, seed))
@@ -111,9 +117,10 @@ class SubClusterAdaCosDetector(Detector):
         networks = [build_network(self.width, self.bins, 0) for _ in self.weights_]
         for network, weights in zip(networks, self.weights_, strict=True):
             from_arrays(network, weights)
+        grid = self._grid(clips.sample_rate)
         scores = np.zeros(len(clips))
         for index, waveform in enumerate(clips.waveforms()):
-            spectrogram, spectrum = (torch.from_numpy(part)[None] for part in extract(waveform, self._grid()))
+            spectrogram, spectrum = (torch.from_numpy(part)[None] for part in extract(waveform, grid))
             scores[index] = np.mean(
                 [
                     distances(embed(network, spectrogram, spectrum, device), directions)[0]
@@ -122,7 +129,8 @@ class SubClusterAdaCosDetector(Detector):
             )
         return scores
 
-    def _grid(self) -> Grid:
+    def _grid(self, sample_rate: int | None) -> Grid:
         from .features import Grid
 
-        return Grid(self.num_samples_, self.n_fft, self.hop_length, self.frames, self.bands, self.bins)
+        mel = LogmelSettings(sample_rate or 16000, self.n_fft, self.hop_length, self.n_mels)
+        return Grid(self.num_samples_, mel, self.frames, self.bins)

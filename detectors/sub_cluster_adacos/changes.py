@@ -15,6 +15,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+Frequencies = npt.NDArray[np.float64]
+
 
 @dataclass(frozen=True)
 class Change:
@@ -48,8 +50,14 @@ CHANGES = (
 class Changes:
     """Applies `CHANGES` to batches, one change a clip."""
 
-    def __init__(self, bands: int, bins: int, device: torch.device) -> None:
-        """Work out the changes for spectrograms of so many ``bands`` and spectra of so many ``bins``."""
+    def __init__(self, bands: Frequencies, bins: Frequencies, device: torch.device) -> None:
+        """Work out the changes.
+
+        Args:
+            bands: centre of each band of the spectrograms, relative to half the sample rate.
+            bins: the same for the spectra.
+            device: where the batches are.
+        """
         self._bands, self._bins = _Axis(bands, device), _Axis(bins, device)
 
     def __call__(self, spectrograms: Tensor, spectra: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
@@ -67,17 +75,16 @@ class Changes:
 
 
 class _Axis:
-    """What the changes do along one frequency axis of ``size`` equal cells: an array of shape (changes, size) each."""
+    """What the changes do along one axis of frequencies: arrays of shape (changes, frequencies)."""
 
-    def __init__(self, size: int, device: torch.device) -> None:
-        cells = (np.arange(size) + 0.5) / size
-        bands = np.stack([_band(cells, change) for change in CHANGES])
+    def __init__(self, frequencies: Frequencies, device: torch.device) -> None:
+        bands = np.stack([_band(frequencies, change) for change in CHANGES])
         self.gains = _tensor(bands * [[change.gain] for change in CHANGES], device)
         self.swings = _tensor(bands * [[change.swing] for change in CHANGES], device)
-        sources = np.stack([np.clip(cells * change.warp * size - 0.5, 0, size - 1) for change in CHANGES])
-        lower = np.minimum(np.floor(sources), max(size - 2, 0))
-        self._lower = torch.from_numpy(lower.astype(np.int64)).to(device)
-        self._share = _tensor(sources - lower, device)
+        places = np.arange(len(frequencies))
+        sources = np.stack([np.interp(change.warp * frequencies, frequencies, places) for change in CHANGES])
+        self._lower = torch.from_numpy(np.floor(sources).astype(np.int64)).to(device)
+        self._share = _tensor(sources % 1, device)
 
     def warp(self, values: Tensor, classes: Tensor) -> Tensor:
         """Interpolate linearly along the last axis of values of shape (batch, rows, size)."""
@@ -88,7 +95,7 @@ class _Axis:
         )
 
 
-def _band(frequencies: npt.NDArray[np.float64], change: Change) -> npt.NDArray[np.float64]:
+def _band(frequencies: Frequencies, change: Change) -> npt.NDArray[np.float64]:
     if not change.centre:
         return np.ones_like(frequencies)
     band: npt.NDArray[np.float64] = np.exp(-0.5 * (np.log2(frequencies / change.centre) / change.octaves) ** 2)

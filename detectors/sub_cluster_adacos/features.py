@@ -1,4 +1,4 @@
-"""The two inputs: a log-magnitude spectrogram without its temporal mean, and the log-magnitude spectrum of the clip.
+"""The two inputs: a log-magnitude mel spectrogram without its temporal mean, and the log-magnitude spectrum of the clip.
 
 Both are averaged to a coarse grid in which they are kept in half precision, 24 kB for a clip of 10 s.
 """
@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from asdbench.audio import Waveform
+from asdbench.features import LogmelSettings, mel_filters, mel_power
 
 FLOOR = 3e-5
 """Added to magnitudes, as RMS of white noise: three times the noise of 16-bit PCM, so that silence is flat."""
@@ -26,46 +27,42 @@ class Grid:
 
     Attributes:
         num_samples: samples that are looked at; shorter clips are repeated, longer ones cut off.
-        n_fft, hop_length: frame and hop of the spectrogram, in samples.
+        mel: frames and bands of the spectrogram.
         frames: frames that are averaged into one.
-        bands: bands of equal width of the spectrogram.
         bins: bands of equal width of the spectrum.
     """
 
     num_samples: int
-    n_fft: int
-    hop_length: int
+    mel: LogmelSettings
     frames: int
-    bands: int
     bins: int
+
+    def band_frequencies(self) -> npt.NDArray[np.float64]:
+        """Centres of the spectrogram's bands relative to half the sample rate, shape (n_mels,), rising."""
+        filters = mel_filters(self.mel).astype(np.float64)
+        centres = filters @ np.linspace(0, 1, filters.shape[1]) / np.maximum(filters.sum(axis=1), 1e-30)
+        # A band that is narrower than the resolution may hold no line at all; it stands with the one below.
+        return np.maximum.accumulate(np.maximum(centres, 1e-6))
+
+    def bin_frequencies(self) -> npt.NDArray[np.float64]:
+        """Centres of the spectrum's bands relative to half the sample rate, shape (bins,)."""
+        return (np.arange(self.bins) + 0.5) / self.bins
 
 
 def extract(waveform: Waveform, grid: Grid) -> tuple[npt.NDArray[np.float16], npt.NDArray[np.float16]]:
     """Return the spectrogram, shape (frames, bands), and the spectrum, shape (bins,), of a waveform.
 
-    Magnitudes are those of white noise of the same RMS, in units of full scale, as natural logarithms.
+    Magnitudes are scaled so that those of white noise have its RMS, averaged to the grid, and given as natural
+    logarithms.
     """
     waveform = np.resize(np.asarray(waveform, dtype=np.float32), grid.num_samples)
-    spectrogram = _log(_coarse(_magnitudes(waveform, grid), -(-_num_frames(grid) // grid.frames), grid.bands))
+    # A Hann window has a mean square of 3/8; filters have an area of 1 Hz, lines a distance of rate / n_fft.
+    mel = np.sqrt(mel_power(waveform, grid.mel) * (8 / 3 * grid.mel.sample_rate / grid.mel.n_fft**2))
+    spectrogram = _log(_coarse(mel, -(-len(mel) // grid.frames), grid.mel.n_mels))
     spectrogram -= spectrogram.mean(axis=0)
-    whole = np.abs(scipy.fft.rfft(waveform))[None, 1:]
-    whole /= np.float32(np.sqrt(grid.num_samples))
+    whole = np.abs(scipy.fft.rfft(waveform))[None, 1:] / np.float32(np.sqrt(grid.num_samples))
     spectrum = _log(_coarse(whole, 1, grid.bins))[0]
     return spectrogram.astype(np.float16), spectrum.astype(np.float16)
-
-
-def _num_frames(grid: Grid) -> int:
-    return 1 + grid.num_samples // grid.hop_length
-
-
-def _magnitudes(waveform: npt.NDArray[np.float32], grid: Grid) -> npt.NDArray[np.float32]:
-    """Magnitudes of centred Hann frames without the constant, shape (frames, n_fft // 2)."""
-    window = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(grid.n_fft) / grid.n_fft)).astype(np.float32)
-    padded = np.pad(waveform, (grid.n_fft // 2, grid.n_fft - grid.n_fft // 2))
-    frames = np.lib.stride_tricks.sliding_window_view(padded, grid.n_fft)[:: grid.hop_length][: _num_frames(grid)]
-    magnitudes: npt.NDArray[np.float32] = np.abs(scipy.fft.rfft(frames * window, axis=-1)[:, 1:])
-    magnitudes /= np.sqrt(np.square(window).sum())
-    return magnitudes
 
 
 def _coarse(magnitudes: npt.NDArray[np.floating], rows: int, columns: int) -> Tensor:

@@ -25,7 +25,7 @@ class Training:
         learning_rate: of Adam.
         clusters: centres of a class.
         mixup: probability that a clip of a batch is mixed with another one.
-        changes: tell how a clip was changed.
+        label_weight: of the loss of the labels, beside a weight of 1 for that of the changes.
     """
 
     epochs: int
@@ -33,7 +33,7 @@ class Training:
     learning_rate: float
     clusters: int
     mixup: float
-    changes: bool
+    label_weight: float
 
 
 def train(
@@ -41,6 +41,7 @@ def train(
     inputs: tuple[Tensor, Tensor],
     classes: npt.NDArray[np.int64],
     training: Training,
+    change: Changes | None,
     rng: np.random.Generator,
     device: torch.device,
 ) -> list[float]:
@@ -51,6 +52,7 @@ def train(
         inputs: spectrograms, shape (clips, frames, bands), and spectra, shape (clips, bins), in half precision.
         classes: class of each clip by its labels, shape (clips,); left out of account if there is only one.
         training: the settings.
+        change: makes the changes that are to be told apart, None for none.
         rng: where all randomness of training comes from.
         device: where the network is computed.
 
@@ -58,13 +60,13 @@ def train(
         Mean loss of each epoch.
     """
     generator = torch.Generator().manual_seed(int(rng.integers(2**63)))
-    counts = [int(classes.max()) + 1, len(CHANGES) if training.changes else 1]
+    counts = [int(classes.max()) + 1, len(CHANGES) if change is not None else 1]
+    weights = [training.label_weight if change is not None else 1.0, 1.0]
     losses = {
         task: SubClusterAdaCos(count, training.clusters, 2 * DIMENSIONS, generator).to(device)
         for task, count in enumerate(counts)
         if count > 1
     }
-    change = Changes(inputs[0].shape[2], inputs[1].shape[1], device)
     optimizer = torch.optim.Adam(network.parameters(), lr=training.learning_rate)
     network.to(device).train()
     labels = torch.from_numpy(classes)
@@ -74,7 +76,7 @@ def train(
         for rows in _batches(len(classes), training.batch_size, rng):
             spectrograms, spectra = (part[rows].to(device).float() for part in inputs)
             changes = torch.from_numpy(rng.integers(counts[1], size=len(rows)))
-            if training.changes:
+            if change is not None:
                 spectrograms, spectra = change(spectrograms, spectra, changes.to(device))
             mixing = Mixing.draw(len(rows), training.mixup, rng, device)
             embeddings = network(mixing.mix(spectrograms), mixing.mix(spectra))
@@ -82,7 +84,7 @@ def train(
             for task, kinds in enumerate((labels[rows], changes)):
                 if task in losses:
                     shares = F.one_hot(kinds, counts[task]).float().to(device)
-                    loss = loss + losses[task](embeddings, mixing.mix(shares))
+                    loss = loss + weights[task] * losses[task](embeddings, mixing.mix(shares))
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()

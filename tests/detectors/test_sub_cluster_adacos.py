@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import librosa
 import numpy as np
 import pytest
 import torch
@@ -21,9 +22,10 @@ from asdbench.detectors.sub_cluster_adacos.loss import SubClusterAdaCos
 from asdbench.detectors.sub_cluster_adacos.network import build_network
 from asdbench.detectors.sub_cluster_adacos.scoring import distances, references
 from asdbench.detectors.sub_cluster_adacos.training import Mixing, Training, embed, train
+from asdbench.features import LogmelSettings, mel_filters
 from asdbench.testing import check_detector, example_clips
 
-SMALL = {"epochs": 2, "width": 4}
+SMALL = {"epochs": 2, "width": 4, "models": 1}
 CPU = torch.device("cpu")
 
 
@@ -33,7 +35,7 @@ def test_contract(classes):
 
 
 def test_contract_of_an_ensemble():
-    check_detector(SubClusterAdaCosDetector, models=2, **SMALL)
+    check_detector(SubClusterAdaCosDetector, **SMALL | {"models": 2})
 
 
 # The loss
@@ -156,13 +158,14 @@ def random_inputs(clips=24, seed=0):
 
 def trained(seed, classes, training):
     network = build_network(4, 2000, seed)
-    history = train(network, random_inputs(), classes, training, np.random.default_rng(seed), CPU)
+    change = Changes(np.geomspace(0.01, 0.9, 32), (np.arange(2000) + 0.5) / 2000, CPU)
+    history = train(network, random_inputs(), classes, training, change, np.random.default_rng(seed), CPU)
     return network, history
 
 
 def test_a_seed_gives_the_same_weights_and_leaves_the_global_stream_alone():
     state = torch.random.get_rng_state()
-    training = Training(epochs=2, batch_size=8, learning_rate=1e-3, clusters=2, mixup=0.5, changes=True)
+    training = Training(epochs=2, batch_size=8, learning_rate=1e-3, clusters=2, mixup=0.5, label_weight=0.5)
     first, again, other = (trained(seed, np.arange(24) % 3, training)[0].state_dict() for seed in (1, 1, 2))
     assert all(torch.equal(value, again[name]) for name, value in first.items())
     assert not torch.equal(first["spectrum.dense.0.weight"], other["spectrum.dense.0.weight"])
@@ -174,8 +177,8 @@ def test_training_tells_classes_apart():
     classes = np.arange(32) % 2
     spectra[classes == 1, 500:1000] += 1
     network = build_network(4, 2000, 0)
-    training = Training(epochs=15, batch_size=8, learning_rate=1e-3, clusters=2, mixup=0.5, changes=False)
-    history = train(network, (spectrograms, spectra), classes, training, np.random.default_rng(0), CPU)
+    training = Training(epochs=15, batch_size=8, learning_rate=1e-3, clusters=2, mixup=0.5, label_weight=0.5)
+    history = train(network, (spectrograms, spectra), classes, training, None, np.random.default_rng(0), CPU)
     assert history[-1] < 0.7 * history[0]
     embeddings = embed(network, spectrograms, spectra, CPU)
     near = cosine_distances(embeddings)
@@ -194,22 +197,21 @@ def test_no_layer_has_a_bias_or_an_affine_map():
 
 
 def test_changes_are_what_they_say():
-    spectrograms, spectra = random_inputs(len(CHANGES))
-    spectrograms = spectrograms.float() - spectrograms.float().mean(dim=1, keepdim=True)
-    spectra = spectra.float()
-    changed = Changes(32, 2000, CPU)(spectrograms, spectra, torch.arange(len(CHANGES)))
+    spectrograms, spectra = (part.float() for part in random_inputs(len(CHANGES)))
+    spectrograms = spectrograms - spectrograms.mean(dim=1, keepdim=True)
+    bands = np.geomspace(0.01, 0.9, 32)
+    bins = (np.arange(2000) + 0.5) / 2000
+    changed = Changes(bands, bins, CPU)(spectrograms, spectra, torch.arange(len(CHANGES)))
+
+    def in_band(change, frequencies):
+        return np.exp(-0.5 * (np.log2(frequencies / change.centre) / change.octaves) ** 2) if change.centre else 1.0
+
     for index, change in enumerate(CHANGES):
-        for before, after, amount in (
-            (spectrograms[index].numpy(), changed[0][index].numpy(), change.swing),
-            (spectra[index].numpy()[None], changed[1][index].numpy()[None], change.gain),
-        ):
-            size = before.shape[1]
-            cells = (np.arange(size) + 0.5) / size
-            band = np.exp(-0.5 * (np.log2(cells / change.centre) / change.octaves) ** 2) if change.centre else 1.0
-            warped = np.array([np.interp(change.warp * cells, cells, row) for row in before])
-            expected = warped * (1 + amount * band) if amount == change.swing and len(before) > 1 else warped
-            expected = expected + (amount * band if len(before) == 1 else 0)
-            assert np.allclose(after, expected, atol=1e-4)
+        rows = [np.interp(change.warp * bands, bands, row) for row in spectrograms[index].numpy()]
+        expected = np.array(rows) * (1 + change.swing * in_band(change, bands))
+        assert np.allclose(changed[0][index], expected, atol=1e-3)
+        expected = np.interp(change.warp * bins, bins, spectra[index]) + change.gain * in_band(change, bins)
+        assert np.allclose(changed[1][index], expected, atol=1e-3)
     assert torch.equal(changed[0][0], spectrograms[0]) and torch.equal(changed[1][0], spectra[0])
     assert torch.allclose(changed[0].mean(dim=1), torch.zeros(len(CHANGES), 32), atol=1e-5)
 
@@ -217,11 +219,8 @@ def test_changes_are_what_they_say():
 # Inputs
 
 
-def grid(num_samples=16000, **sizes):
-    return Grid(
-        **{"num_samples": num_samples, "n_fft": 1024, "hop_length": 512, "frames": 4, "bands": 128, "bins": 2000}
-        | sizes
-    )
+def grid(num_samples=16000):
+    return Grid(num_samples, LogmelSettings(), frames=4, bins=2000)
 
 
 def test_the_spectrum_is_that_of_the_clip():
@@ -231,16 +230,24 @@ def test_the_spectrum_is_that_of_the_clip():
     assert np.allclose(spectrum, np.log(magnitudes.reshape(2000, 12).mean(axis=1) + FLOOR), atol=4e-3)
 
 
-def test_the_spectrogram_is_the_mean_magnitude_of_frames_less_its_temporal_mean():
+def test_the_spectrogram_is_the_mean_magnitude_of_mel_bands_less_its_temporal_mean():
     wave = 0.1 * np.random.default_rng(0).standard_normal(15 * 512).astype(np.float32)  # 16 frames
     spectrogram = extract(wave, grid(len(wave)))[0]
     padded = np.pad(wave.astype(np.float64), 512)
     window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(1024) / 1024)
     frames = np.stack([padded[start : start + 1024] * window for start in range(0, len(wave) + 1, 512)])
-    magnitudes = np.abs(np.fft.rfft(frames, axis=1))[:, 1:] / np.sqrt(np.sum(window**2))
-    coarse = np.log(magnitudes.reshape(4, 4, 128, 4).mean(axis=(1, 3)) + FLOOR)
+    power = np.abs(np.fft.rfft(frames, axis=1)) ** 2 / np.sum(window**2)
+    mel = np.sqrt(power @ mel_filters(LogmelSettings()).T * 16000 / 1024)
+    assert mel.mean() == pytest.approx(0.1, rel=0.1)  # the RMS of the noise
+    coarse = np.log(mel.reshape(4, 4, 128).mean(axis=1) + FLOOR)
     assert spectrogram.shape == (4, 128)
     assert np.allclose(spectrogram, coarse - coarse.mean(axis=0), atol=4e-3)
+
+
+def test_frequencies_are_those_of_the_bands():
+    edges = librosa.mel_frequencies(130, fmin=0, fmax=8000) / 8000
+    assert np.allclose(grid().band_frequencies(), edges[1:-1], atol=0.5 * 15.625 / 8000)
+    assert np.allclose(grid().bin_frequencies()[[0, 1, -1]], [0.5 / 2000, 1.5 / 2000, 1999.5 / 2000])
 
 
 def test_short_clips_are_repeated_and_long_ones_cut_off():
@@ -284,7 +291,7 @@ def test_a_training_clip_is_not_its_own_reference():
 @pytest.fixture(scope="module")
 def fitted(tmp_path_factory):
     folder = tmp_path_factory.mktemp("clips")
-    detector = SubClusterAdaCosDetector(epochs=30, width=4, batch_size=4, clusters=4, models=2)
+    detector = SubClusterAdaCosDetector(classes="changes", epochs=10, width=4, batch_size=4, clusters=4, models=2)
     detector.seed = 3
     train_clips = example_clips(folder, 20, 0)
     detector.fit(train_clips)
