@@ -26,7 +26,7 @@ class SubClusterAdaCosDetector(Detector):
     """Two-branch CNN that tells classes apart with sub-cluster AdaCos; cosine distance to normal training clips."""
 
     classes: Literal["labels", "changes", "both"] = setting(
-        "both",
+        "changes",
         description="what is told apart: labels (section, domain, attributes), synthetic changes of a clip, or both",
     )
     label_weight: float = setting(0.5, gt=0, description="weight of the loss of labels, beside 1 for changes")

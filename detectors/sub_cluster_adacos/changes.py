@@ -34,15 +34,15 @@ class Change:
     centre: float = 0.0
     gain: float = 0.0
     swing: float = 0.0
-    octaves: float = 0.6
+    octaves: float = 0.4
 
 
 CHANGES = (
     Change(),
     Change(warp=0.94),
     Change(warp=1.06),
-    *(Change(centre=centre, gain=0.4, swing=0.3) for centre in (0.02, 0.06, 0.2, 0.6)),
-    *(Change(centre=centre, gain=-0.4, swing=-0.3) for centre in (0.03, 0.1, 0.4)),
+    *(Change(centre=0.01 * 2**octave, gain=0.4, swing=0.3) for octave in range(7)),
+    *(Change(centre=0.015 * 2**octave, gain=-0.4, swing=-0.3) for octave in range(7)),
 )
 """The classes; the first leaves a clip as it is."""
 

@@ -1,4 +1,4 @@
-"""The two inputs: a log-magnitude mel spectrogram without its temporal mean, and the log-magnitude spectrum of the clip.
+"""The two inputs: a log-magnitude mel spectrogram less its temporal mean, and the log-magnitude spectrum of the clip.
 
 Both are averaged to a coarse grid in which they are kept in half precision, 24 kB for a clip of 10 s.
 """

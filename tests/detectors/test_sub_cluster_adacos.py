@@ -8,7 +8,9 @@ import librosa
 import numpy as np
 import pytest
 import torch
+from scipy.signal import butter, sosfilt
 from sklearn.cluster import KMeans
+from sklearn.metrics import roc_auc_score
 from sklearn.metrics.pairwise import cosine_distances
 
 import asdbench
@@ -31,11 +33,7 @@ CPU = torch.device("cpu")
 
 @pytest.mark.parametrize("classes", ["labels", "changes", "both"])
 def test_contract(classes):
-    check_detector(SubClusterAdaCosDetector, classes=classes, **SMALL)
-
-
-def test_contract_of_an_ensemble():
-    check_detector(SubClusterAdaCosDetector, **SMALL | {"models": 2})
+    check_detector(SubClusterAdaCosDetector, classes=classes, **SMALL | {"models": 2 if classes == "both" else 1})
 
 
 # The loss
@@ -291,7 +289,7 @@ def test_a_training_clip_is_not_its_own_reference():
 @pytest.fixture(scope="module")
 def fitted(tmp_path_factory):
     folder = tmp_path_factory.mktemp("clips")
-    detector = SubClusterAdaCosDetector(classes="changes", epochs=10, width=4, batch_size=4, clusters=4, models=2)
+    detector = SubClusterAdaCosDetector(classes="changes", epochs=2, width=4, batch_size=4, clusters=4, models=2)
     detector.seed = 3
     train_clips = example_clips(folder, 20, 0)
     detector.fit(train_clips)
@@ -312,13 +310,6 @@ def test_the_score_is_the_mean_over_models_of_the_smallest_cosine_distance(fitte
     assert np.allclose(detector.score(clips), np.mean(expected, axis=0), atol=1e-5)
 
 
-def test_a_loud_whistle_scores_higher(fitted):
-    detector, _, clips = fitted
-    scores = detector.score(clips)
-    anomalous = (clips.frame["condition"] == "anomaly").to_numpy()
-    assert scores[anomalous].min() > scores[~anomalous].max()
-
-
 # What may come
 
 
@@ -331,6 +322,18 @@ def written(folder, waves, sample_rate=16000, attributes=None):
         labels = (path.name, str(path), "m", "00", "none", "train", "normal", values)
         rows.append(dict(zip(LABELS, labels, strict=True)))
     return ClipSet.from_files(rows, sample_rate)
+
+
+def test_a_band_that_is_too_loud_scores_higher(tmp_path):
+    rng = np.random.default_rng(0)
+    filters = [butter(2, 300, fs=16000, output="sos"), butter(2, [1500, 3000], "bandpass", fs=16000, output="sos")]
+    machine, rattle = (sosfilt(sos, rng.standard_normal((40, 16000))) for sos in filters)
+    waves = 0.2 * machine + 0.01 * rng.standard_normal((40, 16000))
+    waves[30:] += 0.03 * rattle[30:]
+    clips = written(tmp_path, waves)
+    detector = SubClusterAdaCosDetector(epochs=20, width=8, models=1, batch_size=8)
+    detector.fit(clips.select(range(20)))
+    assert roc_auc_score([0] * 10 + [1] * 10, detector.score(clips.select(range(20, 40)))) > 0.95
 
 
 @pytest.mark.parametrize("sample_rate", [8000, 44100])

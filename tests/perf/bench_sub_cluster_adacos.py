@@ -1,7 +1,7 @@
 """Benchmark of sub_cluster_adacos: CPU time of a fit beside that of the DCASE autoencoder, and peak memory.
 
-Not part of the test run. CPU times, which hold on busy machines where times on the clock do not, each in a process of its
-own on clips of noise of 10 s:
+Not part of the test run. CPU times, which hold on busy machines where times on the clock do not, each in a process of
+its own on clips of noise of 10 s:
 
     python tests/perf/bench_sub_cluster_adacos.py --clips 240
     python tests/perf/bench_sub_cluster_adacos.py --clips 1000 --memory
