@@ -43,6 +43,7 @@ class SubClusterAdaCosDetector(Detector):
     frames: int = setting(4, ge=1, description="frames that are averaged into one")
     n_mels: int = setting(128, ge=16, description="mel bands of the spectrogram")
     bins: int = setting(2000, ge=512, description="bands of equal width of the spectrum of the clip")
+    subtract_mean: bool = setting(False, description="take the temporal mean out of each band of the spectrogram")
     device: Literal["auto", "cpu", "cuda", "mps"] = setting(
         "auto", description="where the network is computed; what a GPU has fitted is used on a CPU too, and the reverse"
     )
@@ -94,7 +95,7 @@ class SubClusterAdaCosDetector(Detector):
         self.history_, self.weights_, self.references_ = [], [], []
         for index in range(self.models):
             seed = int(self.rng("network", index).integers(2**31))
-            network = build_network(self.width, self.bins, seed)
+            network = build_network(self.width, self.bins, self.subtract_mean, seed)
             rng = self.rng("training", index)
             self.history_.append(train(network, (spectrograms, spectra), labels, training, change, rng, device))
             self.weights_.append(to_arrays(network))
@@ -114,7 +115,7 @@ class SubClusterAdaCosDetector(Detector):
         from .training import embed
 
         device = choose_device(self.device)
-        networks = [build_network(self.width, self.bins, 0) for _ in self.weights_]
+        networks = [build_network(self.width, self.bins, self.subtract_mean, 0) for _ in self.weights_]
         for network, weights in zip(networks, self.weights_, strict=True):
             from_arrays(network, weights)
         grid = self._grid(clips.sample_rate)

@@ -25,8 +25,9 @@ class Change:
     Attributes:
         warp: what is heard at a frequency f is taken from warp * f.
         centre: of the band that is changed, relative to half the sample rate; 0 for all frequencies.
-        gain: added to the log-magnitude spectrum in the band, in nepers.
-        swing: by how much the deviations of the log-magnitude spectrogram from its mean grow in the band, as a share.
+        gain: added to the log-magnitudes in the band, in nepers.
+        swing: by how much the deviations of the log-magnitude spectrogram from its temporal mean grow in the band, as a
+            share.
         octaves: standard deviation of the Gaussian band, in octaves.
     """
 
@@ -64,14 +65,15 @@ class Changes:
         """Change a batch.
 
         Args:
-            spectrograms: shape (batch, frames, bands), each band with a temporal mean of 0, which it keeps.
+            spectrograms: shape (batch, frames, bands).
             spectra: shape (batch, bins).
             classes: index into `CHANGES` for each clip, shape (batch,).
         """
-        warped = self._bands.warp(spectrograms, classes)
-        swings = self._bands.swings[classes][:, None]
+        spectrograms = self._bands.warp(spectrograms, classes)
+        swing = self._bands.swings[classes][:, None] * (spectrograms - spectrograms.mean(dim=1, keepdim=True))
+        spectrograms = spectrograms + swing + self._bands.gains[classes][:, None]
         spectra = self._bins.warp(spectra[:, None], classes)[:, 0]
-        return warped * (1 + swings), spectra + self._bins.gains[classes]
+        return spectrograms, spectra + self._bins.gains[classes]
 
 
 class _Axis:

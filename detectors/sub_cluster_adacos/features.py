@@ -1,4 +1,4 @@
-"""The two inputs: a log-magnitude mel spectrogram less its temporal mean, and the log-magnitude spectrum of the clip.
+"""The two inputs: a log-magnitude mel spectrogram and the log-magnitude spectrum of the whole clip.
 
 Both are averaged to a coarse grid in which they are kept in half precision, 24 kB for a clip of 10 s.
 """
@@ -59,7 +59,6 @@ def extract(waveform: Waveform, grid: Grid) -> tuple[npt.NDArray[np.float16], np
     # A Hann window has a mean square of 3/8; filters have an area of 1 Hz, lines a distance of rate / n_fft.
     mel = np.sqrt(mel_power(waveform, grid.mel) * (8 / 3 * grid.mel.sample_rate / grid.mel.n_fft**2))
     spectrogram = _log(_coarse(mel, -(-len(mel) // grid.frames), grid.mel.n_mels))
-    spectrogram -= spectrogram.mean(axis=0)
     whole = np.abs(scipy.fft.rfft(waveform))[None, 1:] / np.float32(np.sqrt(grid.num_samples))
     spectrum = _log(_coarse(whole, 1, grid.bins))[0]
     return spectrogram.astype(np.float16), spectrum.astype(np.float16)

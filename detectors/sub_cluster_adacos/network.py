@@ -25,14 +25,16 @@ _BANDS = 4
 class Embedder(nn.Module):
     """Both branches, their embeddings one after the other."""
 
-    def __init__(self, width: int, bins: int) -> None:
+    def __init__(self, width: int, bins: int, subtract_mean: bool) -> None:
         """Build the network.
 
         Args:
             width: channels of the first layer of the spectrogram's branch; all others grow with it.
             bins: size of the spectra, 376 or more.
+            subtract_mean: take the temporal mean out of each band of the spectrograms.
         """
         super().__init__()
+        self.subtract_mean = subtract_mean
         self.spectrogram = _SpectrogramBranch(width)
         self.spectrum = _SpectrumBranch(2 * width, bins)
 
@@ -43,14 +45,16 @@ class Embedder(nn.Module):
             spectrograms: shape (batch, frames, bands).
             spectra: shape (batch, bins).
         """
+        if self.subtract_mean:
+            spectrograms = spectrograms - spectrograms.mean(dim=1, keepdim=True)
         return torch.cat([self.spectrogram(spectrograms), self.spectrum(spectra)], dim=1)
 
 
-def build_network(width: int, bins: int, seed: int) -> Embedder:
+def build_network(width: int, bins: int, subtract_mean: bool, seed: int) -> Embedder:
     """Build an `Embedder` whose weights depend on the seed only; torch's global random state is left as it was."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return Embedder(width, bins)
+        return Embedder(width, bins, subtract_mean)
 
 
 def to_arrays(network: nn.Module) -> dict[str, npt.NDArray[Any]]:
@@ -64,7 +68,7 @@ def from_arrays(network: nn.Module, arrays: dict[str, npt.NDArray[Any]]) -> None
 
 
 class _SpectrogramBranch(nn.Module):
-    """Four pre-activated residual blocks, then mean and standard deviation over time in each part of the spectrum."""
+    """Four pre-activated residual blocks, then mean and maximum over time in each part of the spectrum."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -86,9 +90,7 @@ class _SpectrogramBranch(nn.Module):
     def forward(self, spectrograms: Tensor) -> Tensor:
         hidden = self.blocks(self.start(spectrograms[:, None].contiguous(memory_format=torch.channels_last)))
         hidden = F.adaptive_avg_pool2d(hidden, (hidden.shape[2], _BANDS))
-        variance = hidden.var(dim=2, correction=0)
-        # The square root has no slope at 0, where clips of a single frame are.
-        pooled = torch.cat([hidden.mean(dim=2), (variance + 1e-4).sqrt()], dim=1)
+        pooled = torch.cat([hidden.mean(dim=2), hidden.amax(dim=2)], dim=1)
         return self.end(pooled.flatten(1))
 
 
