@@ -3,7 +3,7 @@
 Heavy modules are imported inside the commands, so that ``--help`` answers at once.
 """
 
-from asdbench.cli import benchmarks, learning, plugins, sound, tables
+from asdbench.cli import benchmarks, dcase, learning, plugins, sound, tables
 from asdbench.cli.root import main
 
 __all__ = ["main"]
@@ -17,6 +17,7 @@ for _command in (
     tables.compare,
     tables.leaderboard,
     tables.power,
+    dcase.evaluate,
     sound.audio_metrics,
     sound.simulate,
     learning.train,
