@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -156,9 +157,12 @@ def find_run(folder: Path) -> Path:
 
 def write(results: Results, environment: dict[str, Any], artefacts: dict[str, Any], tracebacks: str = "") -> None:
     """Write a run's folder: all files beside it first, then each into its place, the spec last."""
+    from asdbench.challenge import run_files
+    from asdbench.compare.testsets import expand
     from asdbench.report import write_tables
 
-    folder = results.folder
+    folder, spec = results.folder, results.spec
+    sets = expand(spec["test_sets"], list(spec["generators"]))
     remove_abandoned(folder.parent)
     with temporary_folder(folder.parent) as new:
         results.scores.to_parquet(new / SCORES, index=False)
@@ -168,12 +172,15 @@ def write(results: Results, environment: dict[str, Any], artefacts: dict[str, An
         for name, value in ((PROBLEMS, results.problems), (ENVIRONMENT, environment), (ARTEFACTS, artefacts)):
             (new / name).write_text(json.dumps(value, indent=1, sort_keys=True) + "\n")
         write_tables(results.comparison, new)
+        decisions = results.comparison.decisions
+        run_files.write_run_files(results.scores, decisions, sets, spec["official"], new / run_files.FOLDER)
         if tracebacks:
             (new / TRACEBACKS).write_text(tracebacks)
         folder.mkdir(exist_ok=True)
         # From here on, a folder without a spec is not whole, and is not taken for a run.
         for name in (SPEC, TRACEBACKS):
             (folder / name).unlink(missing_ok=True)
+        shutil.rmtree(folder / run_files.FOLDER, ignore_errors=True)  # a folder is not replaced by another
         for path in new.iterdir():
             os.replace(path, folder / path.name)
         (new / SPEC).write_text(yaml.safe_dump(results.spec, sort_keys=False, allow_unicode=True))

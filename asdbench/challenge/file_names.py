@@ -25,7 +25,7 @@ EXPECTED = "anomaly_score_<machine>_section_<ss>_test.csv"
 
 _NAME = re.compile(
     r"(?P<kind>anomaly_score|decision_result)_(?:DCASE(?P<year>\d{4})T2)?(?P<machine>.+?)_"
-    r"(?:id_(?P<id>\d{2,})|section_(?P<section>\d{2,})(?:_(?P<domain>source|target))?(?:_(?P<split>train|test))?)"
+    r"(?:id_(?P<id>\d{2,})|section_(?P<section>\d{2,})(?:_(?P<domain>source|target))?)(?:_(?P<split>train|test))?"
     r"(?P<suffix>_seed(?P<seed>\d+)(?:_id\([^()]*\))?\w*)?\.csv"
 )
 _LOOKS_LIKE_ONE = re.compile(r"(anomaly|decision).*\.csv", re.IGNORECASE)
@@ -89,6 +89,17 @@ def parse_file_name(name: str) -> FileName | None:
     return None
 
 
-def format_file_name(kind: str, machine: str, section: str, split: str = "test") -> str:
-    """The name of a file as it is handed in from 2022 on."""
-    return f"{kind}_{machine}_section_{section}_{split}.csv"
+def format_file_name(name: FileName) -> str:
+    """The name of a file as it is handed in: without year and seed."""
+    part = f"id_{name.section}" if name.by_id else f"section_{name.section}"
+    domain = f"_{name.domain}" if name.domain else ""
+    split = "" if name.by_id and name.split == "test" else f"_{name.split}"
+    return f"{name.kind}_{name.machine}_{part}{domain}{split}.csv"
+
+
+def can_be_named(machine: str, section: str) -> bool:
+    """Whether files of a machine and section can be named so that the name is read back."""
+    name = FileName(SCORES, machine, section)
+    written = format_file_name(name)
+    match = _NAME.fullmatch(written) if "/" not in written and "\\" not in written else None
+    return match is not None and parse_file_name(written) == name
