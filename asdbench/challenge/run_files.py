@@ -39,6 +39,8 @@ def write_run_files(
         year: whose official score the run has, or None.
         folder: where to; made if it is missing.
     """
+    if scores.empty:
+        return
     scores = scores.assign(name=_names(scores))
     keys = ["machine", "detector", "source", "test_set", "seed", "generation_seed"]
     limits = decisions[decisions["domain"] == "all"].set_index(keys)["threshold"].to_dict()
