@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from asdbench.compare.heard import Heard
 
 SPEC, SCORES, GENERATED, PROBLEMS = "spec.yaml", "scores.parquet", "generated_clips.csv", "problems.json"
+CURVES = "roc_long.csv"
 ENVIRONMENT, ARTEFACTS, TRACEBACKS = "environment.json", "artefacts.json", "tracebacks.txt"
 
 
@@ -77,6 +78,16 @@ class Results:
         """FAD, KAD and what else the embeddings give: one row a generator, seed, machine, condition and figure."""
         return self.heard.quality
 
+    def curves(self) -> pd.DataFrame:
+        """ROC and DET curves of every test set, one row a threshold; see `asdbench.compare.operating`."""
+        from asdbench.compare.operating import curves_of_table
+        from asdbench.compare.testsets import ScoreTable, expand
+
+        spec = self.spec
+        names = list(spec["detectors"]), list(spec["generators"])
+        table = ScoreTable(self.scores, spec["machines"], self.problems, *names)
+        return curves_of_table(table, expand(spec["test_sets"], names[1]))
+
     def __str__(self) -> str:
         from asdbench.report import render
 
@@ -90,7 +101,9 @@ def compare_scores(
     from asdbench import plugins
     from asdbench.compare import compare
     from asdbench.compare.verdict import MARGIN
+    from asdbench.metrics.threshold import METHODS, QUANTILE
 
+    limit = spec.get("threshold", {"method": METHODS[0], "quantile": QUANTILE})  # runs of before had none
     return compare(
         scores,
         test_sets=spec["test_sets"],
@@ -104,6 +117,8 @@ def compare_scores(
         detectors=list(spec["detectors"]),
         generators=list(spec["generators"]),
         heard=heard,
+        quantile=limit["quantile"],
+        threshold_method=limit["method"],
     )
 
 
@@ -159,7 +174,7 @@ def write(results: Results, environment: dict[str, Any], artefacts: dict[str, An
     """Write a run's folder: all files beside it first, then each into its place, the spec last."""
     from asdbench.challenge import run_files
     from asdbench.compare.testsets import expand
-    from asdbench.report import write_tables
+    from asdbench.report import formats, write_tables
 
     folder, spec = results.folder, results.spec
     sets = expand(spec["test_sets"], list(spec["generators"]))
@@ -172,6 +187,7 @@ def write(results: Results, environment: dict[str, Any], artefacts: dict[str, An
         for name, value in ((PROBLEMS, results.problems), (ENVIRONMENT, environment), (ARTEFACTS, artefacts)):
             (new / name).write_text(json.dumps(value, indent=1, sort_keys=True) + "\n")
         write_tables(results.comparison, new)
+        (new / CURVES).write_bytes(formats.to_csv(results.curves()).encode())
         decisions = results.comparison.decisions
         run_files.write_run_files(results.scores, decisions, sets, spec["official"], new / run_files.FOLDER)
         if tracebacks:

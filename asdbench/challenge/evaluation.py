@@ -13,8 +13,10 @@ from asdbench import UserError
 from asdbench.challenge.estimating import ARITHMETIC, DEVIATION, HARMONIC, Evaluated, evaluate_clips
 from asdbench.challenge.systems import System, find_systems, years_of
 from asdbench.challenge.truths import clip_tables, find_truths
+from asdbench.compare.operating import curves_of_clips, joined
 from asdbench.datasets.listing import data_root, walk
 from asdbench.frames import frame_of
+from asdbench.metrics import official
 from asdbench.metrics.official import ALL, decision_columns, result_areas
 from asdbench.report.table import DASH, Notes, Table
 
@@ -44,6 +46,14 @@ class Evaluation:
         """Values by machine and section; decisions, where there are any; official scores."""
         shown = [areas_table(self), decisions_table(self), official_table(self)]
         return [table for table in shown if table.rows]
+
+    def curves(self) -> pd.DataFrame:
+        """ROC and DET curves of every system, one row a threshold; see `asdbench.compare.operating`."""
+        return joined(
+            curves_of_clips(*official.arrays(clips), {"machine": machine, "system": name})
+            for name, table in self.clips.items()
+            for machine, clips in table.groupby("machine")
+        )
 
 
 def evaluate(

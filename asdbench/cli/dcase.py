@@ -29,6 +29,15 @@ def evaluate(
     the clips' names and from the organisers' ground_truth files.
     """
     from asdbench.challenge.evaluation import evaluate as evaluate_folder
+    from asdbench.report import formats
+    from asdbench.report.roc_picture import draw_pictures
+    from asdbench.results import CURVES
 
     found = evaluate_folder(folder, truth, year, machines)
-    show_tables(found.tables(), csv, out)
+
+    def add_curves(into: Path) -> None:
+        curves = found.curves()
+        (into / CURVES).write_bytes(formats.to_csv(curves).encode())
+        draw_pictures(curves.rename(columns={"system": "label"}), into)
+
+    show_tables(found.tables(), csv, out, add_curves)

@@ -414,6 +414,12 @@ def test_the_command_writes_its_tables(write_system, tmp_path, asdbench_command)
         path.name for path in (tmp_path / "tables").iterdir()
     }
     expected = evaluate(tmp_path / "mine", year=2025)
+    for machine in ("fan", "valve"):
+        assert (tmp_path / "tables" / f"roc_{machine}.png").read_bytes().startswith(b"\x89PNG")
+    curves = pd.read_csv(tmp_path / "tables" / "roc_long.csv")
+    fan = curves[(curves["machine"] == "fan") & (curves["domain"] == "target")]
+    area = np.trapezoid(fan["tpr"], fan["fpr"])
+    assert area == pytest.approx(value(expected, "AUC (target)"), abs=1e-12)
     written = pd.read_csv(tmp_path / "tables" / "official.csv")
     assert written["official_score"].iloc[0] == next(iter(expected.systems.values())).total
 
