@@ -28,7 +28,7 @@ _NAME = re.compile(
     r"(?:id_(?P<id>\d{2,})|section_(?P<section>\d{2,})(?:_(?P<domain>source|target))?)(?:_(?P<split>train|test))?"
     r"(?P<suffix>_seed(?P<seed>\d+)(?:_id\([^()]*\))?\w*)?\.csv"
 )
-_LOOKS_LIKE_ONE = re.compile(r"(anomaly|decision).*\.csv", re.IGNORECASE)
+_LOOKS_LIKE_ONE = re.compile(r"(anomaly[-_ ]?score|decision[-_ ]?result).*\.csv", re.IGNORECASE)
 
 
 @dataclass(frozen=True)

@@ -341,7 +341,7 @@ def test_a_system_that_lacks_clips_of_another(write_system, tmp_path) -> None:
         "anomaly_scores_fan.csv",
         "anomaly_score_fan.csv",
         "anomaly_score_fan_section_00.csv",
-        "decision_fan_section_00_test.csv",
+        "Decision_Results_fan_section_00_test.csv",
     ],
 )
 def test_a_wrong_file_name(write_system, tmp_path, name) -> None:
@@ -353,7 +353,8 @@ def test_a_wrong_file_name(write_system, tmp_path, name) -> None:
 
 def test_other_csv_files_are_left_alone(write_system, tmp_path) -> None:
     write_system(tmp_path)
-    (tmp_path / "result_fan.csv").write_text("anything\n")
+    for name in ("result_fan.csv", "decisions.csv"):
+        (tmp_path / name).write_text("anything\n")
     assert evaluate(tmp_path, year=2023).machines == ("fan", "valve")
 
 
