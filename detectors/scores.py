@@ -19,10 +19,10 @@ from asdbench.datasets.dcase.names import clip_key, stem
 class Scores(Detector):
     """Scores made elsewhere, looked up by clip in CSV files with the names of DCASE Task 2.
 
-    Scores of real clips stand in the folder itself or in ``original``, those of generated clips in folders named after
-    their generators (``effects`` or ``generated.effects``); all of them may stand in ``seed_<n>``, one for each seed of
-    the benchmark. A benchmark writes its own scores in this layout. Files that end in ``_train.csv`` hold scores of
-    training clips, from which the decision threshold follows; without them there is none.
+    Scores of real clips stand in the folder itself or in ``original``, or below ``seed_<n>`` if each seed of the
+    benchmark has its own; those of generated clips in ``seed_<n>/<generator>`` or ``seed_<n>/generated.<generator>``. A
+    benchmark writes its own scores in this layout. Files that end in ``_train.csv`` hold scores of training clips, from
+    which the decision threshold follows; without them there is none.
     """
 
     looks_up = True
@@ -76,15 +76,17 @@ class Scores(Detector):
 
     def _folder(self, source: str, seed: int) -> Path:
         root = self._root()
-        own = ["original", ""] if source == "real" else [source, f"generated.{source}"]
-        places = [root / part / name for part in (f"seed_{seed}", "") for name in own]
+        if source == "real":
+            places = [root / f"seed_{seed}" / "original", root / f"seed_{seed}", root / "original", root]
+        else:  # each seed has other clips of the same names
+            places = [root / f"seed_{seed}" / name for name in (source, f"generated.{source}")]
         found = [place for place in places if place.is_dir() and _score_files(place)]
         if len(found) > 1:
             raise UserError(f"{found[0]} and {found[1]} both hold scores of {source} clips; expected one of them")
         if not found and source == "real":
             raise UserError(f"{root}: there are no scores of real clips for seed {seed}, here or in 'original'")
         if not found:
-            raise NotApplicableError(f"{root}: there are no scores of clips of {source} for seed {seed}")
+            raise NotApplicableError(f"{places[0]}: there are no scores of clips of {source}")
         return found[0]
 
 

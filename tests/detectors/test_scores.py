@@ -126,7 +126,7 @@ def test_sets_that_nobody_scored_yet_are_left_out_and_the_rest_stands(run, data_
     results = run(external={"use": "scores", "path": str(tmp_path / "elsewhere")})
     gap = results.gaps.set_index("detector").loc["external"]
     assert gap["auc_original"] == results.gaps.set_index("detector").loc["level"]["auc_original"]
-    assert "there are no scores of clips of effects for seed 0" in gap["reason"]
+    assert "seed_0/effects: there are no scores of clips of effects" in gap["reason"]
 
 
 FAN = "anomaly_score_fan_section_00_test.csv"
