@@ -297,10 +297,12 @@ def _plan_detector(
     plan.add(Unit(fitted, "fit", f"fit {name} on {machine}, seed {seed}", (clips,), task))
     for source, made in (("real", None), *generated.items()):
         scored = {"generated": made} if made else {"fit": identity.fit, "test": identity.test}
-        key = key_of(stage="score", fitted=fitted, plugin=task["plugin"], scored=scored)
+        # What is looked up is found by these names.
+        origin = {"origin": [source, seed]} if detector.looks_up else {}
+        key = key_of(stage="score", fitted=fitted, plugin=task["plugin"], scored=scored | origin)
         needs = (clips, fitted, *([made] if made else []))
         label = f"score {source} clips of {machine} with {name}, seed {seed}"
-        score_task = task | {"fit": fitted, "generated": made}
+        score_task = task | {"fit": fitted, "generated": made} | origin
         plan.add(Unit(key, "score", label, needs, score_task))
         plan.scores.append(ScoreUse(key, machine, name, source, seed, seed if made else -1))
 

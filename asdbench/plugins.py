@@ -231,7 +231,14 @@ class Detector(Plugin):
 
     What `fit` learns goes into attributes whose names end in an underscore (``self.mean_``): numpy arrays, numbers,
     strings, scikit-learn estimators, and lists or dicts of these. The framework saves and restores them.
+
+    Attributes:
+        looks_up: True for one that listens to nothing and looks scores up that were made elsewhere. It is told which
+            clips it scores (see `asdbench.ClipSet.for_lookup`) and may return NaN for training clips; these have no
+            score then, and where all have none there is no decision threshold.
     """
+
+    looks_up: ClassVar[bool] = False
 
     def fit(self, clips: ClipSet) -> None:
         """Learn from the normal clips of one machine type."""

@@ -4,6 +4,7 @@ Heavy modules are imported inside the commands, so that ``--help`` answers at on
 """
 
 from asdbench.cli import benchmarks, data, detecting, learning, plugins, sound, tables
+from asdbench.cli import benchmarks, dcase, learning, plugins, sound, tables
 from asdbench.cli.root import main
 
 __all__ = ["main"]
@@ -17,6 +18,7 @@ for _command in (
     tables.compare,
     tables.leaderboard,
     tables.power,
+    dcase.evaluate,
     sound.audio_metrics,
     sound.simulate,
     data.data,
