@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from asdbench.errors import NotApplicableError, UserError, did_you_mean, warn
     from asdbench.features import LogmelSettings, logmel
     from asdbench.fingerprinting import Fingerprints, fingerprints
-    from asdbench.fitted.deciding import Rule
+    from asdbench.fitted.deciding import ThresholdRule
     from asdbench.fitted.detector import FittedDetector, load_detector
     from asdbench.fitted.exporting import export_detector
     from asdbench.fitted.fitting import fit
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     )
     from asdbench.results import Results, load
     from asdbench.runner import run
+    from asdbench.state import refused_types
 
 _HOMES = {
     "AnyEmbedding": "metrics.audio.embedding",
@@ -46,7 +47,7 @@ _HOMES = {
     "load": "results",
     "run": "runner",
     "FittedDetector": "fitted.detector",
-    "Rule": "fitted.deciding",
+    "ThresholdRule": "fitted.deciding",
     "export_detector": "fitted.exporting",
     "fit": "fitted.fitting",
     "load_detector": "fitted.detector",
@@ -73,6 +74,7 @@ _HOMES = {
     "metric": "plugins",
     "part": "plugins",
     "records": "frames",
+    "refused_types": "state",
     "setting": "plugins",
     "warn": "errors",
 }
@@ -92,7 +94,7 @@ __all__ = [
     "Part",
     "Request",
     "Results",
-    "Rule",
+    "ThresholdRule",
     "Training",
     "UserError",
     "clip_vectors",
@@ -110,6 +112,7 @@ __all__ = [
     "metric",
     "part",
     "records",
+    "refused_types",
     "run",
     "setting",
     "warn",

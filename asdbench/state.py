@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -130,7 +131,7 @@ def _save_estimator(estimator: Any, at: str, folder: Path) -> str:
         skops.io.dump(estimator, folder / name)
     except skops.io.exceptions.UnsupportedTypeException as error:
         raise StateError(f"{at}: a {type(estimator).__name__} cannot be saved ({error})") from error
-    strange = [kind for kind in skops.io.get_untrusted_types(file=folder / name) if not _is_harmless(kind)]
+    strange = refused_types(skops.io.get_untrusted_types(file=folder / name))
     if strange:
         raise StateError(f"{at}: the estimator holds a {strange[0]}, which cannot be saved safely")
     return name
@@ -141,7 +142,7 @@ def _load_estimator(path: Path) -> Any:
 
     try:
         kinds = skops.io.get_untrusted_types(file=path)
-        strange = [kind for kind in kinds if not _is_harmless(kind)]
+        strange = refused_types(kinds)
         if not strange:
             return skops.io.load(path, trusted=kinds)
     except Exception as error:  # whatever a damaged file leads to
@@ -149,14 +150,23 @@ def _load_estimator(path: Path) -> Any:
     raise UserError(f"{path}: the file holds a {strange[0]}, which is not loaded, since it could run code")
 
 
-def _is_harmless(kind: str) -> bool:
-    """Whether building what a skops file names can run no code but scikit-learn's own.
+def refused_types(names: Iterable[str], packages: Collection[str] = ("sklearn",)) -> list[str]:
+    """Those of the types that a skops file names which may not be built, since they could run code.
 
-    Functions are refused, also those of scikit-learn and numpy: a file could have them called with arguments of its
-    choice. Modules are not imported for it; skops has imported all of scikit-learn.
+    Classes that the packages define are built, and a few containers of numbers. Functions are refused, also those of
+    the packages and of numpy: a file could have them called with arguments of its choice. Nothing is imported for it:
+    skops has imported all of scikit-learn, and who trusts another package has imported what it needs.
+
+    Args:
+        names: what `skops.io.get_untrusted_types` says.
+        packages: the packages whose classes may be built.
     """
-    if kind in _NUMBERS:
-        return True
-    module, _, name = kind.rpartition(".")
-    found = getattr(sys.modules.get(module), name, None)
-    return module.startswith("sklearn.") and isinstance(found, type) and found.__module__.startswith("sklearn.")
+    return [name for name in names if name not in _NUMBERS and not _is_class(name, packages)]
+
+
+def _is_class(name: str, packages: Collection[str]) -> bool:
+    module, _, attribute = name.rpartition(".")
+    found = getattr(sys.modules.get(module), attribute, None)
+    if not isinstance(found, type):
+        return False
+    return {module.partition(".")[0], found.__module__.partition(".")[0]} <= set(packages)

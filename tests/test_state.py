@@ -20,7 +20,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.svm import OneClassSVM
 
-from asdbench import UserError
+from asdbench import UserError, refused_types
 from asdbench.state import load_state, save_state
 
 
@@ -222,3 +222,16 @@ def test_a_state_of_the_wrong_shape_is_named(tmp_path, tree):
     (tmp_path / "state.json").write_text(tree)
     with pytest.raises(UserError, match=r"state\.json: the state cannot be read"):
         load_state(tmp_path)
+
+
+def test_only_classes_of_the_trusted_packages_and_containers_are_built():
+    import skops.io  # noqa: F401 - imports all of scikit-learn
+
+    sound = ["sklearn.neighbors._kd_tree.KDTree", "sklearn.tree._tree.Tree", "scipy.sparse._csr.csr_matrix"]
+    functions = ["sklearn.cluster._kmeans.k_means", "numpy.testing.runstring", "builtins.eval"]
+    borrowed = ["sklearn.neighbors._base.partial", "sklearn.utils.fixes.np"]  # sklearn imports them from elsewhere
+    absent = ["sklearn.nowhere.Thing", "sklearn", ""]
+    others = ["pathlib.Path", "numpy.memmap", "builtins.type"]
+    assert refused_types(sound) == []
+    assert refused_types([*functions, *borrowed, *absent, *others]) == [*functions, *borrowed, *absent, *others]
+    assert refused_types(["pathlib.Path", "pathlib.os", *sound], ("sklearn", "pathlib")) == ["pathlib.os"]

@@ -12,8 +12,9 @@ from asdbench.cli.options import FILE, FOLDER, load, with_options
 from asdbench.errors import UserError
 
 if TYPE_CHECKING:
-    from asdbench.fitted.deciding import Rule
+    from asdbench.fitted.deciding import ThresholdRule
     from asdbench.fitted.detector import FittedDetector
+    from asdbench.fitted.record import Method
 
 _out = click.option(
     "--out", type=FOLDER, required=True, help="Folder of the detector; a fitted detector in it is replaced."
@@ -23,12 +24,11 @@ _threshold_options: list[Callable[[Any], Any]] = [
     click.option(
         "--threshold",
         "method",
-        type=click.Choice(["gamma", "quantile"]),
-        default="gamma",
-        show_default=True,
-        help="How the decision threshold follows from the scores of the training clips.",
+        type=click.Choice(["gamma", "empirical"]),
+        help="How the decision threshold follows from the scores of the training clips.  [default: as in the "
+        "benchmark, else gamma]",
     ),
-    click.option("--quantile", type=float, default=0.9, show_default=True, help="Which quantile is the threshold."),
+    click.option("--quantile", type=float, help="Which quantile is the threshold.  [default: as there, else 0.9]"),
 ]
 
 
@@ -58,8 +58,8 @@ def fit(
     out: Path,
     overrides: tuple[str, ...],
     seed: int,
-    method: str,
-    quantile: float,
+    method: Method | None,
+    quantile: float | None,
     plugin_files: tuple[Path, ...],
 ) -> None:
     """Fit DETECTOR on the normal recordings of a folder, or on the training clips of a benchmark, and save it.
@@ -77,9 +77,9 @@ def fit(
         raise UserError("give either --data (a folder) or --spec (a benchmark), to say what to fit on")
     if spec is not None and everything:
         raise UserError("--all is for --data; a benchmark keeps its test clips out of what detectors learn from")
-    rule = _rule(method, quantile)
     refuse_other_files(out)
     loaded = load(spec, (), plugin_files) if spec is not None else None
+    rule = _rule(method, quantile, loaded.resolved() if loaded is not None else {})
     if loaded is None:
         plugins.load_files(plugin_files)
     chosen = build_named(plugins.detectors, detector, loaded.spec.detectors if loaded is not None else {}, overrides)
@@ -108,19 +108,19 @@ def export(
     machine: str | None,
     seed: int | None,
     out: Path,
-    method: str,
-    quantile: float,
+    method: Method | None,
+    quantile: float | None,
     plugin_files: tuple[Path, ...],
 ) -> None:
     """Save a detector that RUN has fitted; nothing is fitted again.
 
     RUN is the folder of a run, or a folder of runs, of which the newest is taken.
     """
-    from asdbench.fitted.exporting import export_detector
+    from asdbench.fitted.exporting import export_detector, spec_of
     from asdbench.fitted.folder import refuse_other_files
 
-    rule = _rule(method, quantile)
     refuse_other_files(out)
+    rule = _rule(method, quantile, spec_of(run))
     _save(export_detector(run, detector, machine, seed=seed, rule=rule, plugin_files=plugin_files), out)
 
 
@@ -143,14 +143,10 @@ def score(detector: Path, recordings: Path, out: Path | None, style: str, plugin
     RECORDINGS is a folder, which is searched with the folders in it, or an audio file. All are checked before any is
     scored: where one cannot be used, there are no scores.
     """
-    from asdbench import plugins
     from asdbench.fitted.detector import load_detector
     from asdbench.fitted.writing import as_csv, as_table, summary, write_text
 
-    if out is not None and out.is_dir():
-        raise UserError(f"--out {out}: expected a file, found a folder")
-    plugins.load_files(plugin_files)
-    fitted = load_detector(detector)
+    fitted = load_detector(detector, plugin_files=plugin_files)
     scores = fitted.score(recordings, quiet=False)
     text = as_csv(scores) if style == "csv" else as_table(scores, fitted.record)
     if out is None:
@@ -160,10 +156,12 @@ def score(detector: Path, recordings: Path, out: Path | None, style: str, plugin
     click.echo(f"{out}: {summary(scores, fitted.record)}")
 
 
-def _rule(method: str, quantile: float) -> Rule:
-    from asdbench.fitted.deciding import Rule
+def _rule(method: Method | None, quantile: float | None, spec: dict[str, Any]) -> ThresholdRule:
+    """The rule of a resolved spec, where the options do not say another."""
+    from asdbench.fitted.deciding import ThresholdRule, rule_of
 
-    return Rule(method, quantile)  # type: ignore[arg-type]
+    rule = rule_of(spec)
+    return ThresholdRule(method or rule.method, rule.quantile if quantile is None else quantile)
 
 
 def _save(fitted: FittedDetector, out: Path) -> None:

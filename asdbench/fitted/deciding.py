@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from asdbench.errors import UserError, warn
-from asdbench.fitted.record import Threshold
+from asdbench.fitted.record import Method, Threshold
 from asdbench.metrics.threshold import QUANTILE, threshold
-
-Method = Literal["gamma", "quantile"]
 
 
 @dataclass(frozen=True)
-class Rule:
+class ThresholdRule:
     """How a threshold is set; see `asdbench.fitted.record.Threshold`."""
 
     method: Method = "gamma"
@@ -27,7 +26,12 @@ class Rule:
             raise UserError(f"the quantile of the threshold is {self.quantile}, expected a number between 0 and 1")
 
 
-def threshold_of(scores: npt.NDArray[np.float64] | None, rule: Rule, name: str) -> Threshold | None:
+def rule_of(spec: Mapping[str, Any]) -> ThresholdRule:
+    """The rule of a resolved spec, as a run stores it; those that say nothing about it have the default."""
+    return ThresholdRule(**spec.get("threshold", {}))
+
+
+def threshold_of(scores: npt.NDArray[np.float64] | None, rule: ThresholdRule, name: str) -> Threshold | None:
     """The threshold that follows from scores of training clips; None, with a warning, where none does.
 
     Args:
@@ -38,7 +42,7 @@ def threshold_of(scores: npt.NDArray[np.float64] | None, rule: Rule, name: str) 
     if scores is None:
         warn(f"'{name}' has no decision threshold, since its scores of the training clips are not known")
         return None
-    if rule.method == "quantile":
+    if rule.method == "empirical":
         value = float(np.quantile(scores, rule.quantile))
     else:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ import pydantic
 from asdbench import plugins
 from asdbench.clips import ClipSet
 from asdbench.errors import UserError, did_you_mean, warn
-from asdbench.fitted.deciding import Rule, threshold_of
+from asdbench.fitted.deciding import ThresholdRule, threshold_of
 from asdbench.fitted.folder import read_folder, write_folder
 from asdbench.fitted.record import FORMAT, Audio, Fitted, PluginRecord, Record, content_hash
 from asdbench.plugins import Detector, source_id
@@ -86,7 +87,7 @@ def record_of(
     plugin: Detector,
     clips: ClipSet,
     scores: npt.NDArray[np.float64] | None,
-    rule: Rule | None,
+    rule: ThresholdRule | None,
     known: dict[str, Any] | None = None,
 ) -> Record:
     """The record of a detector that was fitted on clips of one machine type.
@@ -121,17 +122,23 @@ def record_of(
     )
 
 
-def load_detector(folder: str | Path) -> FittedDetector:
+def load_detector(folder: str | Path, *, plugin_files: Iterable[str | Path] = ()) -> FittedDetector:
     """Load a fitted detector.
 
-    The plugin is found by its name, as everywhere: among those of installed packages and of plugin files that were
-    loaded. Nothing in the folder is executed.
+    The plugin is found by its name, as everywhere: among those of installed packages, of plugin files and of this
+    process. Nothing in the folder is executed.
+
+    Args:
+        folder: what `FittedDetector.save` wrote.
+        plugin_files: Python files with plugins.
 
     Raises:
         UserError: files are missing or damaged, the plugin is not there or of another version, or a file that the
             detector depends on is another one.
     """
-    folder = Path(folder)
+    folder, files = Path(folder), [Path(file) for file in plugin_files]
+    if files:
+        plugins.load_files(files)
     record, state = read_folder(folder)
     kind = _plugin_of(record.detector, folder)
     plugin = restored(kind, record.detector.settings, record.detector.seed, state, str(folder))
@@ -173,10 +180,13 @@ def restored(kind: type[Detector], settings: dict[str, Any], seed: int, state: d
 def _plugin_of(known: PluginRecord, folder: Path) -> type[Detector]:
     if known.use not in plugins.detectors.names():
         raise UserError(
-            f"{folder}: it needs the detector '{known.use}' of {known.origin}, which is not here"
-            f"{did_you_mean(known.use, plugins.detectors.names())}"
+            f"{folder}: it needs the detector '{known.use}' of {known.origin}, which is neither installed nor given as "
+            f"a plugin file{did_you_mean(known.use, plugins.detectors.names())}"
         )
-    kind = plugins.detectors.get(known.use)
+    try:
+        kind = plugins.detectors.get(known.use)
+    except UserError as error:
+        raise UserError(f"{folder}: {error}") from error
     if kind.version != known.version:
         raise UserError(
             f"{folder}: it was fitted with version {known.version} of '{known.use}' ({known.origin}), found version "

@@ -11,7 +11,7 @@ import yaml
 
 from asdbench import plugins
 from asdbench.errors import UserError, did_you_mean
-from asdbench.fitted.deciding import Rule
+from asdbench.fitted.deciding import ThresholdRule, rule_of
 from asdbench.fitted.detector import FittedDetector, record_of, restored
 from asdbench.results import ARTEFACTS, PROBLEMS, SCORES, SPEC, Results, find_run
 from asdbench.state import load_state
@@ -29,7 +29,7 @@ def export_detector(
     machine: str | None = None,
     *,
     seed: int | None = None,
-    rule: Rule | None = None,
+    rule: ThresholdRule | None = None,
     plugin_files: Iterable[Path] = (),
 ) -> FittedDetector:
     """Take a fitted detector out of a run.
@@ -39,7 +39,7 @@ def export_detector(
         detector: its name in the spec of the run.
         machine: machine type; None where the run has one only.
         seed: one of the spec's; None for the first.
-        rule: how the decision threshold follows from the scores of the training clips; see `asdbench.fit`.
+        rule: how the decision threshold follows from the scores of the training clips; None for the run's own rule.
         plugin_files: in place of those that the spec names.
 
     Raises:
@@ -50,9 +50,8 @@ def export_detector(
     from asdbench.roles import assign_roles
     from asdbench.spec import Holdout
 
-    folder = run.folder if isinstance(run, Results) else find_run(Path(run))
+    folder, spec = run.folder if isinstance(run, Results) else find_run(Path(run)), spec_of(run)
     try:
-        spec = yaml.safe_load((folder / SPEC).read_text())
         artefacts = json.loads((folder / ARTEFACTS).read_text())
         machine, seed = _chosen(spec, detector, machine, seed, folder)
         known = artefacts.get("detectors", {}).get(detector)
@@ -61,10 +60,7 @@ def export_detector(
     except UserError:
         raise
     except Exception as error:  # whatever a damaged file leads to
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        raise UserError(
-            f"{folder}: the run cannot be read ({reason}); run the benchmark again to restore it"
-        ) from error
+        raise _unreadable(folder, error) from error
     what = f"{detector} on {machine}, seed {seed}"
     if known is None or not uses or "fit" not in uses[0]:
         raise UserError(f"{folder}: the run does not say where its fits are; run the benchmark again to add that")
@@ -75,7 +71,27 @@ def export_detector(
     settings = {name: value for name, value in spec["detectors"][detector].items() if name != "use"}
     plugin = restored(kind, settings, uses[0]["fit_seed"], load_state(store.path(key)), str(folder))
     clips = assign_roles(load_clips(store, clips_key), Holdout(**spec["holdout"])).fit
-    return FittedDetector(plugin, record_of(plugin, clips, _scores(folder, uses[0]), rule or Rule(), known))
+    return FittedDetector(plugin, record_of(plugin, clips, _scores(folder, uses[0]), rule or rule_of(spec), known))
+
+
+def spec_of(run: Results | str | Path) -> dict[str, Any]:
+    """The resolved spec of a run; see `export_detector`.
+
+    Raises:
+        UserError: there is no run, or its spec cannot be read.
+    """
+    if isinstance(run, Results):
+        return run.spec
+    folder = find_run(Path(run))
+    try:
+        return dict(yaml.safe_load((folder / SPEC).read_text()))
+    except Exception as error:  # whatever a damaged file leads to
+        raise _unreadable(folder, error) from error
+
+
+def _unreadable(folder: Path, error: Exception) -> UserError:
+    reason = " ".join(f"{type(error).__name__}: {error}".split())
+    return UserError(f"{folder}: the run cannot be read ({reason}); run the benchmark again to restore it")
 
 
 def _chosen(
@@ -106,8 +122,8 @@ def _plugin_of(
 ) -> type[plugins.Detector]:
     """The plugin of a detector of the spec, in the version that was fitted."""
     use = spec["detectors"][detector]["use"]
-    plugins.load_files(list(plugin_files) or [Path(path) for path in spec["plugins"]])
     try:
+        plugins.load_files(list(plugin_files) or [Path(path) for path in spec["plugins"]])
         kind = plugins.detectors.get(use)
     except UserError as error:
         raise UserError(f"{folder}: {error}") from error

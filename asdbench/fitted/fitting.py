@@ -5,7 +5,7 @@ from __future__ import annotations
 from asdbench import plugins
 from asdbench.clips import ClipSet
 from asdbench.errors import UserError
-from asdbench.fitted.deciding import Rule
+from asdbench.fitted.deciding import ThresholdRule
 from asdbench.fitted.detector import FittedDetector, record_of
 from asdbench.fitted.scoring import score_clips
 from asdbench.plugins import Detector
@@ -14,7 +14,7 @@ from asdbench.seeding import derive_seed
 
 
 def fit(
-    detector: Detector | str, clips: ClipSet, *, seed: int = 0, rule: Rule | None = None, quiet: bool = True
+    detector: Detector | str, clips: ClipSet, *, seed: int = 0, rule: ThresholdRule | None = None, quiet: bool = True
 ) -> FittedDetector:
     """Fit a detector on the normal clips of one machine type.
 
@@ -53,4 +53,4 @@ def fit(
     except Exception as error:
         raise UserError(f"'{plugin.name}' cannot be fitted: {type(error).__name__}: {error}") from error
     scores = score_clips(plugin, normal, progress)
-    return FittedDetector(plugin, record_of(plugin, normal, scores, rule or Rule()))
+    return FittedDetector(plugin, record_of(plugin, normal, scores, rule or ThresholdRule()))

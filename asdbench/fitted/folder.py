@@ -60,16 +60,16 @@ def write_folder(folder: Path, record: Record, state: dict[str, Any]) -> bool:
             raise PluginError(f"{record.detector.use}: {error}") from error
         files = {path.name: _digest(path) for path in sorted(new.iterdir())}
         (new / RECORD).write_text(record.model_copy(update={"files": files}).text(), encoding="utf-8")
-        replaced = place.is_dir() and any(place.iterdir())
-        if replaced:
+        before = place.is_dir()
+        if before:
             os.rename(place, old)
         try:
             os.rename(new, place)
         except OSError:
-            if replaced:
+            if before:
                 os.rename(old, place)
             raise
-    return replaced
+        return before and any(old.iterdir())
 
 
 def read_folder(folder: Path) -> tuple[Record, dict[str, Any]]:

@@ -18,6 +18,8 @@ from asdbench.validation import first_error
 RECORD, FORMAT = "detector.json", 1
 """Name of the file, and its format: to be raised when older readers would misunderstand it."""
 
+Method = Literal["gamma", "empirical"]
+
 _FILE = r"^(state\.json|arrays\.safetensors|\d+\.skops)$"
 
 
@@ -80,12 +82,12 @@ class Threshold(_Model):
 
     Attributes:
         method: "gamma": quantile of a gamma distribution fitted to the scores of the training clips
-            (`asdbench.metrics.threshold`); "quantile": quantile of these scores themselves.
+            (`asdbench.metrics.threshold`); "empirical": quantile of these scores themselves.
         quantile: which one.
         value: the score.
     """
 
-    method: Literal["gamma", "quantile"]
+    method: Method
     quantile: float = pydantic.Field(gt=0, lt=1)
     value: float
 
@@ -129,7 +131,8 @@ def read_record(folder: Path) -> Record:
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder, expected one that `asdbench fit` or `asdbench export` wrote")
     try:
-        data = json.loads(path.read_bytes())
+        content = path.read_bytes()
+        data = json.loads(content)
     except FileNotFoundError:
         raise UserError(
             f"{folder}: no fitted detector in it (no {RECORD}), expected a folder that `asdbench fit` or "
@@ -142,12 +145,10 @@ def read_record(folder: Path) -> Record:
     if data["format"] != FORMAT:
         raise UserError(f"{path}: found format {data['format']}, this version of asdbench reads format {FORMAT}")
     try:
-        record = Record.model_validate_json(json.dumps(data))
-    except (pydantic.ValidationError, ValueError) as error:
-        if not isinstance(error, pydantic.ValidationError):
-            raise UserError(f"{path}: {error}") from error
+        record = Record.model_validate_json(content)
+    except pydantic.ValidationError as error:
         where, sentence = first_error(error, list(Record.model_fields))
-        raise UserError(f"{path}: {'.'.join(map(str, where))}: {sentence}") from None
+        raise UserError(": ".join([str(path), *([".".join(map(str, where))] if where else []), sentence])) from None
     missing = {TREE, ARRAYS} - set(record.files)
     if missing:
         raise UserError(f"{path}: files: expected the hash of {sorted(missing)[0]} among them")
