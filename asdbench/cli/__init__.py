@@ -3,8 +3,7 @@
 Heavy modules are imported inside the commands, so that ``--help`` answers at once.
 """
 
-from asdbench.cli import benchmarks, data, detecting, learning, plugins, sound, tables
-from asdbench.cli import benchmarks, dcase, learning, plugins, sound, tables
+from asdbench.cli import benchmarks, data, dcase, detecting, learning, plugins, sound, tables
 from asdbench.cli.root import main
 
 __all__ = ["main"]
