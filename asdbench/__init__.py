@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from asdbench.fitted.exporting import export_detector
     from asdbench.fitted.fitting import fit
     from asdbench.frames import records
+    from asdbench.metrics.audio.embedding import AnyEmbedding, clip_vectors
     from asdbench.plugins import (
         Dataset,
         Detector,
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from asdbench.state import refused_types
 
 _HOMES = {
+    "AnyEmbedding": "metrics.audio.embedding",
     "ClipSet": "clips",
     "Results": "results",
     "load": "results",
@@ -62,6 +64,7 @@ _HOMES = {
     "Request": "plugins",
     "Training": "plugins",
     "UserError": "errors",
+    "clip_vectors": "metrics.audio.embedding",
     "dataset": "plugins",
     "detector": "plugins",
     "did_you_mean": "errors",
@@ -77,6 +80,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "AnyEmbedding",
     "ClipSet",
     "Dataset",
     "Detector",
@@ -93,6 +97,7 @@ __all__ = [
     "ThresholdRule",
     "Training",
     "UserError",
+    "clip_vectors",
     "dataset",
     "detector",
     "did_you_mean",

@@ -8,7 +8,7 @@ from pathlib import Path
 from asdbench import plugins
 from asdbench.clips import ClipSet
 from asdbench.errors import UserError, did_you_mean
-from asdbench.plan import Plan, checked_clips, choose_machines, finished, outstanding, plan_clips
+from asdbench.plan import Plan, checked_clips, choose_machines, fetch_recordings, finished, outstanding, plan_clips
 from asdbench.progress import Progress
 from asdbench.roles import Roles, assign_roles
 from asdbench.settings_text import build_plugin
@@ -95,6 +95,7 @@ def _roles(loaded: LoadedSpec, machines: Sequence[str], store: Store, progress: 
     from asdbench.execute.job import load_clips
     from asdbench.execute.local import cpu_count, run_units
 
+    fetch_recordings(loaded, machines)
     plan = Plan(machines=_chosen(machines, choose_machines(loaded), "the benchmark"))
     plan_clips(plan, loaded, store, progress)
     units = outstanding(plan, finished(plan, store))

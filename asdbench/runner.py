@@ -16,7 +16,7 @@ from asdbench import plugins
 from asdbench.errors import UserError
 from asdbench.execute.local import Failure, cpu_count, run_units
 from asdbench.gathering import gather
-from asdbench.plan import Plan, Unit, finished, make_plan, outstanding
+from asdbench.plan import Plan, Unit, fetch_recordings, finished, make_plan, outstanding
 from asdbench.progress import Progress
 from asdbench.results import TRACEBACKS, Results, compare_scores, write
 from asdbench.roles import refuse_shared_audio
@@ -86,6 +86,7 @@ def run(
     progress = Progress(quiet)
     progress.say(f"{loaded.spec.name}: planning")
     workers = _choose_workers(loaded, workers)
+    fetch_recordings(loaded)
     artefacts = store_for(runs, Path(store) if store else None)
     artefacts.prepare()
     with disk_errors(runs):

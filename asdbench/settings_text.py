@@ -40,7 +40,7 @@ def build_plugin(plugin: type[P], assignments: Iterable[str], given: Mapping[str
     """
     settings = {**(given or {}), **dict(parse_assignment(text) for text in assignments)}
     for name in settings:
-        if name not in plugin.setting_names():
+        if name not in plugin.setting_names() and not plugin.rest_name():
             raise UserError(f"--set {name}: there is no setting '{name}'{did_you_mean(name, plugin.setting_names())}")
         if isinstance(settings[name], bool) and plugin.is_number(name):
             raise UserError(f"--set {name}={settings[name]}: found {settings[name]}, expected a number")

@@ -97,6 +97,18 @@ class Statistics(_Model):
     margin: float = pydantic.Field(0.05, gt=0, lt=1)
 
 
+class Threshold(_Model):
+    """The score above which a clip is called anomalous; see `asdbench.metrics.threshold`.
+
+    Attributes:
+        method: "gamma", fitted to the scores of the training clips, or "empirical", of these scores themselves.
+        quantile: 0.9 lets one training clip in ten lie above.
+    """
+
+    method: Literal["gamma", "empirical"] = "gamma"
+    quantile: float = pydantic.Field(0.9, gt=0, lt=1)
+
+
 class Spec(_Model):
     """A benchmark; the fields are described in the documentation of the spec in README.md."""
 
@@ -119,6 +131,7 @@ class Spec(_Model):
     metrics: list[str] = ["auc", "pauc", "auc_source", "auc_target"]
     official: Literal[2020, 2021, 2022, 2023, 2024, 2025, 2026] | None = None
     statistics: Statistics = Statistics()
+    threshold: Threshold = Threshold()
 
     @pydantic.field_validator("seeds", "machines", "metrics")
     @classmethod
@@ -136,7 +149,12 @@ class Spec(_Model):
         return values
 
 
-_NESTED: dict[str, type[_Model]] = {"holdout": Holdout, "statistics": Statistics, "test_sets": TestSet}
+_NESTED: dict[str, type[_Model]] = {
+    "holdout": Holdout,
+    "statistics": Statistics,
+    "test_sets": TestSet,
+    "threshold": Threshold,
+}
 
 
 class LoadedSpec:

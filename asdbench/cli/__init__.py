@@ -3,7 +3,7 @@
 Heavy modules are imported inside the commands, so that ``--help`` answers at once.
 """
 
-from asdbench.cli import benchmarks, detecting, learning, plugins, sound, tables
+from asdbench.cli import benchmarks, data, dcase, detecting, learning, plugins, sound, tables
 from asdbench.cli.root import main
 
 __all__ = ["main"]
@@ -17,8 +17,10 @@ for _command in (
     tables.compare,
     tables.leaderboard,
     tables.power,
+    dcase.evaluate,
     sound.audio_metrics,
     sound.simulate,
+    data.data,
     learning.train,
     learning.generate,
     detecting.fit,

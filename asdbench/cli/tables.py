@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,10 +26,18 @@ def compare(runs: tuple[Path, ...], csv: bool, out: Path | None) -> None:
     """
     from asdbench.results import load
     from asdbench.side_by_side import curves, side_by_side
+    from asdbench.side_by_side.curves import draw
+    from asdbench.side_by_side.rates import draw_rates
 
     loaded = [load(run) for run in dict.fromkeys(runs)]
     followed = curves(loaded)
-    show_tables([*side_by_side(loaded), *followed], csv, out, followed)
+
+    def add_pictures(into: Path) -> None:
+        for table in followed:
+            draw(table, into / f"{table.name}.png")
+        draw_rates(loaded, into)
+
+    show_tables([*side_by_side(loaded), *followed], csv, out, add_pictures)
 
 
 @click.command()
@@ -45,18 +54,18 @@ def leaderboard(folder: Path, csv: bool, out: Path | None) -> None:
     show_tables([board.table for board in side_by_side.leaderboard(folder)], csv, out)
 
 
-def show_tables(shown: list[Table], csv: bool, out: Path | None, drawn: list[Table] | None = None) -> None:
-    """Print tables, or the numbers of the first; write them to a folder where there is one, with pictures of some."""
+def show_tables(
+    shown: list[Table], csv: bool, out: Path | None, add: Callable[[Path], None] = lambda folder: None
+) -> None:
+    """Print tables, or the numbers of the first; write them to a folder where there is one, with what ``add`` adds."""
     from asdbench.report import formats, render_tables
     from asdbench.report.write import texts_of, write_texts
-    from asdbench.side_by_side.curves import draw
     from asdbench.store import disk_errors
 
     if out is not None:
         with disk_errors(out):
             write_texts(texts_of(shown), out)
-            for table in drawn or []:
-                draw(table, out / f"{table.name}.png")
+            add(out)
     if csv:
         click.echo(formats.to_csv(shown[0].numbers), nl=False)
     else:

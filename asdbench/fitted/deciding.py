@@ -42,12 +42,9 @@ def threshold_of(scores: npt.NDArray[np.float64] | None, rule: ThresholdRule, na
     if scores is None:
         warn(f"'{name}' has no decision threshold, since its scores of the training clips are not known")
         return None
-    if rule.method == "empirical":
-        value = float(np.quantile(scores, rule.quantile))
-    else:
-        try:
-            value = threshold(scores, rule.quantile)
-        except ValueError as error:
-            warn(f"'{name}' has no decision threshold: {error}")
-            return None
+    try:
+        value = threshold(scores, rule.quantile, rule.method)
+    except ValueError as error:
+        warn(f"'{name}' has no decision threshold: {error}")
+        return None
     return Threshold(method=rule.method, quantile=rule.quantile, value=value)

@@ -78,7 +78,7 @@ class Trainer:
         """Mean loss of the vectors held out, of which there must be some."""
         self._network.eval()
         total = 0.0
-        with torch.inference_mode():
+        with torch.inference_mode(), seeded(self._training.seed, self._device):
             for rows in self.held_out.split(4096):
                 total += float(loss(self._windows[rows].to(self._device), rows)) * len(rows)
         return total / len(self.held_out)
