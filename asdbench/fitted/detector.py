@@ -98,8 +98,12 @@ def record_of(
         scores: what it gives them, None where that is not known.
         rule: how the threshold follows from these, None for none.
         known: version, source and inputs of the plugin when it was fitted, where that was not just now.
+
+    Raises:
+        UserError: the detector hears nothing.
     """
     kind, frame = type(plugin), clips.frame
+    refuse_lookup(plugin)
     now = {"version": plugin.version, "source": source_id(kind), "inputs": plugin.inputs()}
     return Record(
         format=FORMAT,
@@ -120,6 +124,12 @@ def record_of(
         ),
         threshold=threshold_of(scores, rule, plugin.name) if rule is not None else None,
     )
+
+
+def refuse_lookup(plugin: Detector) -> None:
+    """Raise a UserError for a detector that listens to nothing."""
+    if plugin.looks_up:
+        raise UserError(f"'{plugin.name}' looks up scores that were made elsewhere, so it cannot score recordings")
 
 
 def load_detector(folder: str | Path, *, plugin_files: Iterable[str | Path] = ()) -> FittedDetector:

@@ -6,7 +6,7 @@ from asdbench import plugins
 from asdbench.clips import ClipSet
 from asdbench.errors import UserError
 from asdbench.fitted.deciding import ThresholdRule
-from asdbench.fitted.detector import FittedDetector, record_of
+from asdbench.fitted.detector import FittedDetector, record_of, refuse_lookup
 from asdbench.fitted.scoring import score_clips
 from asdbench.plugins import Detector
 from asdbench.progress import Progress
@@ -36,6 +36,7 @@ def fit(
 
     if isinstance(detector, str):
         detector = plugins.detectors.get(detector)()
+    refuse_lookup(detector)
     normal = clips.where(condition="normal")
     machines = sorted(normal.frame["machine"].unique())
     if len(machines) != 1:

@@ -10,9 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from asdbench import UserError
-
-_TRUSTED = ("sklearn", "numpy", "scipy")
+from asdbench import UserError, refused_types
 
 
 def packed(model: Any) -> npt.NDArray[np.uint8]:
@@ -40,7 +38,7 @@ def unpacked(data: npt.NDArray[np.uint8], kind: type) -> Any:
     """The estimator of a class that `packed` wrote.
 
     Raises:
-        UserError: the bytes hold types of packages beside that of the class, scikit-learn, numpy and scipy.
+        UserError: the bytes hold other types than classes of scikit-learn and of the package of the class.
     """
     import skops.io
 
@@ -52,12 +50,11 @@ def unpacked(data: npt.NDArray[np.uint8], kind: type) -> Any:
 
 
 def _trusted(data: bytes, kind: type) -> list[str]:
-    """The types in a skops file that may be made: of the package that the spec names, and what it is built on."""
+    """The types in a skops file that may be made: classes of the package that the spec names and of scikit-learn."""
     import skops.io
 
-    packages = (kind.__module__.partition(".")[0], *_TRUSTED)
     types: list[str] = skops.io.get_untrusted_types(data=data)
-    strange = [name for name in types if name.partition(".")[0] not in packages]
+    strange = refused_types(types, ("sklearn", kind.__module__.partition(".")[0]))
     if strange:
         raise UserError(f"model: a fitted {kind.__name__} holds a {strange[0]}, which cannot be saved safely")
     return types

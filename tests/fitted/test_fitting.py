@@ -59,3 +59,8 @@ def test_what_cannot_be_fitted_on_is_said(clips):
 
     with pytest.raises(UserError, match="'broken' cannot be fitted: ZeroDivisionError: none"):
         asdbench.fit(Broken(), clips)
+
+
+def test_a_detector_that_listens_to_nothing_is_refused(clips, tmp_path):
+    with pytest.raises(UserError, match="'scores' looks up scores that were made elsewhere"):
+        asdbench.fit(plugins.detectors.get("scores")(path=str(tmp_path)), clips)
