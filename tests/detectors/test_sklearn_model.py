@@ -210,9 +210,11 @@ def test_states_of_other_packages_are_kept_without_pickle_or_refused(tmp_path):
         pytest.raises(asdbench.UserError, match="cannot be saved without pickle"),
     ):
         packed(Foreign(file))
-    # A file that was meddled with does not bring in types of packages that the spec does not name.
+    # A file that was meddled with brings in neither types of packages that the spec does not name, nor functions.
     for inside, words in (
         (Foreign(asdbench.UserError("x")), r"holds a asdbench\."),
+        (Foreign(np.testing.suppress_warnings), r"holds a numpy\.testing"),
+        (Foreign(np.mean), r"holds a numpy\.mean"),
         (LocalOutlierFactor(), "a Foreign"),
     ):
         with pytest.raises(asdbench.UserError, match=words):
