@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from asdbench.errors import NotApplicableError, UserError, did_you_mean, warn
     from asdbench.features import LogmelSettings, logmel
     from asdbench.fingerprinting import Fingerprints, fingerprints
+    from asdbench.fitted.deciding import ThresholdRule
+    from asdbench.fitted.detector import FittedDetector, load_detector
+    from asdbench.fitted.exporting import export_detector
+    from asdbench.fitted.fitting import fit
     from asdbench.frames import records
     from asdbench.metrics.audio.embedding import AnyEmbedding, clip_vectors
     from asdbench.plugins import (
@@ -34,6 +38,7 @@ if TYPE_CHECKING:
     )
     from asdbench.results import Results, load
     from asdbench.runner import run
+    from asdbench.state import refused_types
 
 _HOMES = {
     "AnyEmbedding": "metrics.audio.embedding",
@@ -41,6 +46,11 @@ _HOMES = {
     "Results": "results",
     "load": "results",
     "run": "runner",
+    "FittedDetector": "fitted.detector",
+    "ThresholdRule": "fitted.deciding",
+    "export_detector": "fitted.exporting",
+    "fit": "fitted.fitting",
+    "load_detector": "fitted.detector",
     "Fingerprints": "fingerprinting",
     "fingerprints": "fingerprinting",
     "Dataset": "plugins",
@@ -64,6 +74,7 @@ _HOMES = {
     "metric": "plugins",
     "part": "plugins",
     "records": "frames",
+    "refused_types": "state",
     "setting": "plugins",
     "warn": "errors",
 }
@@ -75,6 +86,7 @@ __all__ = [
     "Detector",
     "Embedding",
     "Fingerprints",
+    "FittedDetector",
     "GeneratedClip",
     "Generator",
     "LogmelSettings",
@@ -82,6 +94,7 @@ __all__ = [
     "Part",
     "Request",
     "Results",
+    "ThresholdRule",
     "Training",
     "UserError",
     "clip_vectors",
@@ -89,13 +102,17 @@ __all__ = [
     "detector",
     "did_you_mean",
     "embedding",
+    "export_detector",
     "fingerprints",
+    "fit",
     "generator",
     "load",
+    "load_detector",
     "logmel",
     "metric",
     "part",
     "records",
+    "refused_types",
     "run",
     "setting",
     "warn",

@@ -297,12 +297,28 @@ def _plan_detector(
     plan.add(Unit(fitted, "fit", f"fit {name} on {machine}, seed {seed}", (clips,), task))
     for source, made in (("real", None), *generated.items()):
         scored = {"generated": made} if made else {"fit": identity.fit, "test": identity.test}
-        key = key_of(stage="score", fitted=fitted, plugin=task["plugin"], scored=scored)
+        # What is looked up is found by these names.
+        origin = {"origin": [source, seed]} if detector.looks_up else {}
+        key = key_of(stage="score", fitted=fitted, plugin=task["plugin"], scored=scored | origin)
         needs = (clips, fitted, *([made] if made else []))
         label = f"score {source} clips of {machine} with {name}, seed {seed}"
-        score_task = task | {"fit": fitted, "generated": made}
+        score_task = task | {"fit": fitted, "generated": made} | origin
         plan.add(Unit(key, "score", label, needs, score_task))
         plan.scores.append(ScoreUse(key, machine, name, source, seed, seed if made else -1))
+
+
+def fetch_recordings(loaded: LoadedSpec, machines: Iterable[str] | None = None) -> None:
+    """Have the dataset bring recordings that are not on the disk, where it can.
+
+    Args:
+        loaded: the spec.
+        machines: machine types; by default those of the spec.
+
+    Raises:
+        UserError: they cannot be had.
+    """
+    with _plugin_errors(loaded):
+        loaded.dataset.fetch(list(machines) if machines else loaded.spec.machines)
 
 
 def choose_machines(loaded: LoadedSpec) -> list[str]:

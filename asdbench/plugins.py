@@ -14,7 +14,7 @@ import hashlib
 import importlib.util
 import inspect
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -25,6 +25,7 @@ import pydantic
 
 from asdbench.audio import Channel, Waveform
 from asdbench.errors import UserError, did_you_mean
+from asdbench.imported import imported_files
 from asdbench.seeding import derive_rng
 
 if TYPE_CHECKING:
@@ -202,6 +203,16 @@ class Dataset(Plugin):
     )
     channel: Channel = setting(0, description="channel to read: an index from 0, or 'mean'")
 
+    def fetch(self, machines: Sequence[str] | None) -> None:
+        """Bring recordings that are not on the disk, for datasets that can; called before a run looks for machines.
+
+        Args:
+            machines: the machine types that the run needs; None for all that there are.
+
+        Raises:
+            UserError: they cannot be had, or nobody could be asked whether to.
+        """
+
     def machines(self) -> list[str]:
         """Names of the machine types, sorted."""
         raise NotImplementedError
@@ -224,7 +235,14 @@ class Detector(Plugin):
 
     What `fit` learns goes into attributes whose names end in an underscore (``self.mean_``): numpy arrays, numbers,
     strings, scikit-learn estimators, and lists or dicts of these. The framework saves and restores them.
+
+    Attributes:
+        looks_up: True for one that listens to nothing and looks scores up that were made elsewhere. It is told which
+            clips it scores (see `asdbench.ClipSet.for_lookup`) and may return NaN for training clips; these have no
+            score then, and where all have none there is no decision threshold.
     """
+
+    looks_up: ClassVar[bool] = False
 
     def fit(self, clips: ClipSet) -> None:
         """Learn from the normal clips of one machine type."""
@@ -506,6 +524,15 @@ class Registry(Generic[T]):
         """The modules that define the plugins of installed packages."""
         return [entry.module for entry in self._entry_points().values()]
 
+    def origin(self, name: str) -> str:
+        """Where a plugin comes from: "package acme 1.0", "plugin file mine.py", or "a script or notebook"."""
+        entry = self._entry_points().get(name)
+        if entry is not None:
+            return f"package {entry.dist.name} {entry.dist.version}" if entry.dist else f"module {entry.module}"
+        plugin = self.get(name)
+        file = getattr(sys.modules.get(getattr(plugin, "__module__", "")), "__file__", None)
+        return f"plugin file {Path(file).name}" if _is_from_file(plugin) and file else "a script or notebook"
+
     def is_portable(self, name: str) -> bool:
         """Whether another process can load the plugin: from a package or a plugin file, not from a notebook."""
         return name in self._entry_points() or _is_from_file(self._registered.get(name))
@@ -595,9 +622,9 @@ def _load_file(path: Path) -> None:
 def source_id(plugin: type) -> str:
     """Hash of the source of a plugin, so that work is made anew when it changes.
 
-    That is the file that defines the class (all files of its package where that holds no other plugin), likewise of the
-    plugin classes it inherits from, and the code of the class itself in a notebook. Other modules that a plugin imports
-    are outside: its ``version`` is for them.
+    That is the file that defines the class (all files of its package where that holds no other plugin) and the modules
+    of its collection that it imports (`asdbench.imported`), likewise of the plugin classes it inherits from, and the
+    code of the class itself in a notebook. What it imports from elsewhere is outside: its ``version`` is for that.
     """
     if plugin not in _source_ids:
         digest = hashlib.blake2b(digest_size=8)
@@ -618,9 +645,12 @@ def _source(kind: type) -> bytes:
         file = Path(inspect.getsourcefile(kind) or "")
     except (TypeError, OSError):
         return _code_of(kind)
+    if not file.is_file():
+        return _code_of(kind)
+    own = [file]
     if file.name == "__init__.py" or _is_alone(kind.__module__.rpartition(".")[0]):
-        return b"\0".join(path.read_bytes() for path in sorted(file.parent.rglob("*.py")))
-    return file.read_bytes() if file.is_file() else _code_of(kind)
+        own = sorted(file.parent.rglob("*.py"))
+    return b"\0".join(path.read_bytes() for path in (*own, *imported_files(kind.__module__, own)))
 
 
 def _code_of(kind: type) -> bytes:

@@ -70,7 +70,7 @@ def _write_machine(
             audio.write(folder / name, wave, 16000)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def write_machine() -> Callable[..., None]:
     """Write short clips of a machine under a root, in DCASE layout."""
     return _write_machine

@@ -73,7 +73,7 @@ class EmbeddingKnn(Detector):
         """What scores against each reference: that of all training clips, or one for each domain."""
         import numpy as np
 
-        from ..oversampling import balanced
+        from ..shared.oversampling import balanced
 
         real, owners = self._prepared(self.vectors_), np.array(self.domains_)
         filled, filled_owners = balanced(real, owners, self.smote, self.rng("smote"))

@@ -92,7 +92,7 @@ class TwfrGmm(Detector):
     def _mixture(self, vectors: npt.NDArray[np.float64], domains: npt.NDArray[np.str_]) -> GaussianMixture:
         from sklearn.mixture import GaussianMixture
 
-        from ..oversampling import balanced
+        from ..shared.oversampling import balanced
 
         vectors, _ = balanced(vectors, domains, self.smote, self.rng("smote"))
         seed = int(self.rng("mixture").integers(2**31))

@@ -217,9 +217,9 @@ class MimiiGen(Generator):
         learn(self, training)
 
     def learnt_from(self, model: Path | None) -> pd.DataFrame | None:
-        from .record import read_record
+        from .record import read_heard
 
-        return read_record(self.place_of(model))
+        return read_heard(self.place_of(model))
 
     def fingerprints(self, model: Path | None) -> Fingerprints | None:
         from .record import read_fingerprints

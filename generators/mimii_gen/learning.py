@@ -32,7 +32,7 @@ from .latents.space import LatentSpace, LatentStatistics
 from .model_card import ModelCard, Part, write_model_card
 from .pipeline import MimiiGenPipeline
 from .preview import save_grid
-from .record import write_fingerprints, write_record
+from .record import codec_clips, write_fingerprints, write_record
 from .training.examples import Example, split_examples
 from .training.loop import Parts, Trained, train
 from .training.settings import TrainingSettings
@@ -280,7 +280,7 @@ def _write(
             pipeline.unet.half()
         pipeline.save_pretrained(out)
         pipeline.unet.float()  # what is measured below has the weights as they were saved
-    write_record(out, [clip.row for clip in captioned])
+    write_record(out, [clip.row for clip in captioned], codec_clips(generator.codec))
     write_fingerprints(out, heard)
     write_captions(
         out / CAPTIONS, [CaptionRow(c.example.content_hash, c.example.clip_id, c.example.caption) for c in captioned]

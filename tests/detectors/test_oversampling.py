@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from asdbench.detectors.oversampling import balanced, between
+from asdbench.detectors.shared.oversampling import balanced, between
 
 
 def test_two_vectors_give_points_of_the_line_between_them():
