@@ -168,12 +168,16 @@ class Plugin:
         Raises:
             UserError: a file that a setting names is missing or cannot be used.
         """
-        parts = {name: value for name in self.__pydantic_fields__ if isinstance(value := getattr(self, name), Plugin)}
         return {
             f"{name}.{what}": identity
-            for name, part in parts.items()
+            for name, part in self.nested().items()
             for what, identity in {"source": source_id(type(part)), "version": part.version, **part.inputs()}.items()
         }
+
+    def nested(self) -> dict[str, Plugin]:
+        """The settings that are themselves plugins, by the names of their attributes."""
+        values = {name: getattr(self, name) for name in self.__pydantic_fields__}
+        return {name: value for name, value in values.items() if isinstance(value, Plugin)}
 
 
 def acts_in(info: pydantic.fields.FieldInfo) -> str:

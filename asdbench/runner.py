@@ -104,6 +104,8 @@ def _choose_workers(loaded: LoadedSpec, workers: int | None) -> int:
     entries += [(plugins.generators, entry) for entry in spec.generators.values()]
     entries += [(plugins.embeddings, entry) for entry in spec.embeddings.values()]
     local = [entry.use for registry, entry in entries if not registry.is_portable(entry.use)]
+    nested = [part.name for detector in loaded.detectors.values() for part in detector.nested().values()]
+    local += [name for name in nested if not plugins.embeddings.is_portable(name)]
     if workers is None:
         return 0 if local else cpu_count()
     if workers and local:

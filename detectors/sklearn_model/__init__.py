@@ -79,8 +79,9 @@ class SklearnModel(Detector):
         from .saving import packed
 
         state = super().get_state()
-        if not type(self.model_).__module__.startswith("sklearn."):
-            state["model_"] = packed(self.model_)
+        model = state.get("model_")
+        if model is not None and not type(model).__module__.startswith("sklearn."):
+            state["model_"] = packed(model)
         return state
 
     def set_state(self, state: dict[str, Any]) -> None:

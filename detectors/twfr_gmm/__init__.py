@@ -52,7 +52,7 @@ class TwfrGmm(Detector):
         """Choose the ratio where that is asked for, then fit the mixture."""
         import numpy as np
 
-        from .choosing import RATIOS, auc_by_ratio, disturbed
+        from .choosing import RATIOS, auc_by_ratio, chosen, disturbed
         from .pooling import pooled
 
         ratios, copies = (RATIOS, _DISTURBED) if self.r == "auto" else ((float(self.r),), 0)
@@ -65,7 +65,7 @@ class TwfrGmm(Detector):
                 other.append(pooled(disturbed(mel, self.rng("disturbed", index, copy)), ratios))
         vectors, domains = np.stack(normal), clips.frame["domain"].to_numpy(dtype=str)
         self.auc_by_ratio_: dict[str, float] = {}
-        chosen = 0
+        position = 0
         if copies:
             shape = (len(clips), copies, *vectors.shape[1:])
             aucs = auc_by_ratio(
@@ -75,9 +75,9 @@ class TwfrGmm(Detector):
                 self.rng("folds"),
             )
             self.auc_by_ratio_ = {str(ratio): float(auc) for ratio, auc in zip(ratios, aucs, strict=True)}
-            chosen = int(np.argmax(aucs))
-        self.ratio_ = ratios[chosen]
-        self.mixture_ = self._mixture(vectors[:, chosen], domains)
+            position = chosen(aucs, len(clips), len(other))
+        self.ratio_ = ratios[position]
+        self.mixture_ = self._mixture(vectors[:, position], domains)
 
     def score(self, clips: ClipSet) -> npt.NDArray[np.float64]:
         """Negative log-likelihood of each clip's pooled levels under the mixture."""

@@ -2,8 +2,8 @@
 
 The paper chooses the ratio with anomalies of the development set. Zhang et al. 2024 (arXiv 2310.14173) choose it with
 generated anomalies instead, and so is it done here, with the plainest ones: a sound of random band, level and duration
-is added to the spectrogram of a normal clip. Nothing about the machine's faults goes in. The ratio is taken under which
-mixtures that were fitted without a clip tell best, by AUC, the clips from those with such a sound.
+is added to the spectrogram of a normal clip. Nothing about the machine's faults goes in. What counts is how well, by
+AUC, mixtures that were fitted without a clip tell the clips from those with such a sound.
 """
 
 from __future__ import annotations
@@ -73,3 +73,20 @@ def auc_by_ratio(
             scores[1][held_out] = flat.reshape(-1, other.shape[1])
         result[index] = roc_auc_score(truth, np.concatenate([scores[0], scores[1].ravel()]))
     return result
+
+
+def chosen(aucs: npt.NDArray[np.float64], normal: int, other: int) -> int:
+    """The position of the ratio that is taken: the last, nearest to the mean, within one standard error of the best.
+
+    The rule of L. Breiman et al., "Classification and regression trees", 1984, section 3.4.3: what is not clearly
+    better than the plainest is not preferred to it. The standard error is that of J. A. Hanley and B. J. McNeil (1982).
+
+    Args:
+        aucs: for ratios in ascending order.
+        normal: number of normal clips behind each AUC.
+        other: number of disturbed ones.
+    """
+    auc = float(aucs.max())
+    first, second = auc / (2 - auc) - auc**2, 2 * auc**2 / (1 + auc) - auc**2
+    variance = (auc * (1 - auc) + (other - 1) * first + (normal - 1) * second) / (normal * other)
+    return int(np.flatnonzero(aucs >= auc - variance**0.5)[-1])
