@@ -4,6 +4,9 @@ Sources: K. Wilkinghoff, "Sub-cluster AdaCos: learning representations for anoma
 Zhang et al., "AdaCos: adaptively scaling cosine logits for effectively learning deep face representations", CVPR 2019,
 equations 7 to 15. The centres are random and stay as they are: K. Wilkinghoff, "Design choices for learning embeddings
 from auxiliary tasks for domain generalization in anomalous sound detection", ICASSP 2023.
+
+The sum of the scale runs over the other classes, as in AdaCos, so that one centre a class gives AdaCos; Wilkinghoff's own
+implementation sums over all classes.
 """
 
 from __future__ import annotations
