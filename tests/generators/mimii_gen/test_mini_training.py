@@ -17,7 +17,7 @@ SMALL = {
     "dataset": {"test_normal": 3, "test_anomaly": 3, "duration": 1.0},
     "machines": ["valve"],
     "holdout": {"normal": 0.7, "anomaly": 0.7},
-    "generators": {"mini": {"steps": 3, "batch_size": 2, "validate_every": 1, "save_every": 3}},
+    "generators": {"mini": {"preset": "smoke", "steps": 3, "batch_size": 2, "validate_every": 1, "save_every": 3}},
 }
 
 
