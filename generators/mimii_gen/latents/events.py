@@ -211,7 +211,7 @@ class EventModel:
             Latents, shape (batch, dim, T).
         """
         unit, _ = unit_bands(noise)
-        made = [self._make(row, *of) for row, *of in zip(unit, captions, seeds, strict=True)]
+        made = [self._make(row, text, seed) for row, text, seed in zip(unit, captions, seeds, strict=True)]
         return torch.stack(made).to(noise)
 
     def _make(self, unit: Tensor, caption: str, seed: int) -> Tensor:
