@@ -5,8 +5,8 @@ Zhang et al., "AdaCos: adaptively scaling cosine logits for effectively learning
 equations 7 to 15. The centres are random and stay as they are: K. Wilkinghoff, "Design choices for learning embeddings
 from auxiliary tasks for domain generalization in anomalous sound detection", ICASSP 2023.
 
-The sum of the scale runs over the other classes, as in AdaCos, so that one centre a class gives AdaCos; Wilkinghoff's own
-implementation sums over all classes.
+The sum of the scale runs over the other classes, as in AdaCos, so that one centre a class gives AdaCos; Wilkinghoff's
+own implementation sums over all classes.
 """
 
 from __future__ import annotations
