@@ -8,10 +8,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from click.testing import CliRunner
 from sklearn.metrics import precision_recall_fscore_support, roc_auc_score
 
 from asdbench import UserError
 from asdbench.challenge.evaluation import Evaluation, evaluate
+from asdbench.cli.dcase import evaluate as evaluate_command
 from asdbench.metrics.official import harmonic_mean
 
 FAN = "anomaly_score_fan_section_00_test.csv"
@@ -406,19 +408,19 @@ def test_a_folder_without_scores_and_a_machine_without(write_system, tmp_path) -
 # --- the command
 
 
-def test_the_command_writes_its_tables(write_system, tmp_path, asdbench_command) -> None:
-    write_system(tmp_path / "mine")
-    done = asdbench_command("evaluate", "mine", "--year", "2025", "--out", "tables")
-    assert done.returncode == 0, done.stderr
+def test_the_command_writes_its_tables(write_system, tmp_path) -> None:
+    write_system(tmp_path / "mine", ("fan",))
+    words = [str(tmp_path / "mine"), "--year", "2025", "--out", str(tmp_path / "tables")]
+    done = CliRunner().invoke(evaluate_command, words)
+    assert done.exit_code == 0, done.output
     assert "Official score of DCASE 2025 Task 2" in done.stdout
     assert {"results.csv", "results.md", "results.tex", "decisions.csv", "official.csv"} <= {
         path.name for path in (tmp_path / "tables").iterdir()
     }
     expected = evaluate(tmp_path / "mine", year=2025)
-    for machine in ("fan", "valve"):
-        assert (tmp_path / "tables" / f"roc_{machine}.png").read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / "tables" / "roc_fan.png").read_bytes().startswith(b"\x89PNG")
     curves = pd.read_csv(tmp_path / "tables" / "roc_long.csv")
-    fan = curves[(curves["machine"] == "fan") & (curves["domain"] == "target")]
+    fan = curves[curves["domain"] == "target"]
     area = np.trapezoid(fan["tpr"], fan["fpr"])
     assert area == pytest.approx(value(expected, "AUC (target)"), abs=1e-12)
     written = pd.read_csv(tmp_path / "tables" / "official.csv")
