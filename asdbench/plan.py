@@ -307,6 +307,20 @@ def _plan_detector(
         plan.scores.append(ScoreUse(key, machine, name, source, seed, seed if made else -1))
 
 
+def fetch_recordings(loaded: LoadedSpec, machines: Iterable[str] | None = None) -> None:
+    """Have the dataset bring recordings that are not on the disk, where it can.
+
+    Args:
+        loaded: the spec.
+        machines: machine types; by default those of the spec.
+
+    Raises:
+        UserError: they cannot be had.
+    """
+    with _plugin_errors(loaded):
+        loaded.dataset.fetch(list(machines) if machines else loaded.spec.machines)
+
+
 def choose_machines(loaded: LoadedSpec) -> list[str]:
     """The machines of a run: those of the spec, or all that the dataset has.
 

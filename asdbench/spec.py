@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path as FilePath
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -13,7 +13,7 @@ import pydantic
 from asdbench import plugins
 from asdbench.errors import UserError, did_you_mean
 from asdbench.plugins import Plugin, Registry
-from asdbench.settings_text import parse_assignment
+from asdbench.settings_text import build_plugin, parse_assignment
 from asdbench.validation import first_error, shown
 from asdbench.yaml_file import Path, Places, read_yaml
 
@@ -298,6 +298,28 @@ def load_spec(
     for override in overrides:
         _apply_override(data, places, override)
     return LoadedSpec(data, places, folder, list(plugin_files))
+
+
+def build_named(
+    registry: Registry[type[P]], name: str, entries: Mapping[str, PluginSpec], assignments: Iterable[str]
+) -> P:
+    """Make the plugin that a name on the command line stands for.
+
+    Args:
+        registry: plugins of its kind.
+        name: of an entry of a benchmark, whose settings are taken, or of a plugin.
+        entries: those of the benchmark; none without one.
+        assignments: settings that replace those of the entry, as ``NAME=VALUE``.
+
+    Raises:
+        UserError: there is no such entry or plugin, or a setting is wrong.
+    """
+    if name in entries:
+        return build_plugin(registry.get(entries[name].use), assignments, entries[name].settings)
+    if name not in registry.names():
+        known = [*entries, *registry.names()]
+        raise UserError(f"there is no {registry.kind} named '{name}'{did_you_mean(name, known)}")
+    return build_plugin(registry.get(name), assignments)
 
 
 def find_spec(source: str) -> FilePath:

@@ -3,7 +3,7 @@
 Heavy modules are imported inside the commands, so that ``--help`` answers at once.
 """
 
-from asdbench.cli import benchmarks, dcase, learning, plugins, sound, tables
+from asdbench.cli import benchmarks, data, dcase, detecting, learning, plugins, sound, tables
 from asdbench.cli.root import main
 
 __all__ = ["main"]
@@ -20,8 +20,12 @@ for _command in (
     dcase.evaluate,
     sound.audio_metrics,
     sound.simulate,
+    data.data,
     learning.train,
     learning.generate,
+    detecting.fit,
+    detecting.export,
+    detecting.score,
     plugins.new,
     plugins.check,
 ):

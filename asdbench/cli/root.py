@@ -50,7 +50,7 @@ class _Group(click.Group):
         except click.UsageError as error:
             _fail(error.format_message())
         except KeyboardInterrupt:
-            goes_on = ctx.invoked_subcommand in ("run", "train")
+            goes_on = ctx.invoked_subcommand in ("run", "train", "data")
             hint = "; the same command continues where this one stopped" if goes_on else ""
             click.echo(f"interrupted{hint}", err=True)
             sys.exit(130)

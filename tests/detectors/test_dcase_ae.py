@@ -11,7 +11,9 @@ from torch import nn
 import asdbench
 from asdbench.detectors.dcase_ae import DcaseAutoencoder
 from asdbench.detectors.dcase_ae.mahalanobis import Covariance, distance
-from asdbench.detectors.dcase_ae.network import Frames, Training, build_network, reconstruct, train
+from asdbench.detectors.dcase_ae.network import build_network, reconstruct, train
+from asdbench.detectors.shared.frames import Frames
+from asdbench.detectors.shared.training import Training
 from asdbench.features import logmel
 from asdbench.testing import check_detector, example_clips
 
@@ -148,7 +150,7 @@ def fitted(tmp_path_factory):
 
 
 def residuals_of(detector, clips, index):
-    from asdbench.detectors.dcase_ae.network import from_arrays
+    from asdbench.detectors.shared.networks import from_arrays
 
     network = build_network(640, detector.width, detector.bottleneck, 0)
     from_arrays(network, detector.weights_)

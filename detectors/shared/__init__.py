@@ -1,0 +1,1 @@
+"""What detectors of stacked log-mel frames have in common."""

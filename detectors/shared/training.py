@@ -1,0 +1,107 @@
+"""The training loop of networks on stacked frames."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from .frames import Frames
+from .networks import seeded
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+"""``loss(vectors, rows)``: mean loss of vectors, shape (batch, size) on the device, and their rows in the windows."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """Settings of the training loop.
+
+    Attributes:
+        epochs: passes over the vectors.
+        batch_size: vectors in a batch.
+        learning_rate: of Adam.
+        validation: share of the vectors whose loss is logged and nothing else.
+        seed: of all randomness.
+    """
+
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    validation: float
+    seed: int
+
+
+class Trainer:
+    """Trains a network with Adam on the vectors of `Frames`, an epoch at a time.
+
+    Attributes:
+        rows: rows of the windows that are trained on.
+        held_out: rows of the windows that are not.
+    """
+
+    def __init__(self, network: nn.Module, frames: Frames, training: Training, device: torch.device) -> None:
+        self._network, self._training, self._device = network, training, device
+        self._generator = torch.Generator().manual_seed(training.seed)
+        rows = torch.from_numpy(np.concatenate(frames.starts()))
+        rows = rows[torch.randperm(len(rows), generator=self._generator)]
+        held_out = int(training.validation * len(rows))
+        self.held_out, self.rows = rows[:held_out], rows[held_out:]
+        # The frames of a machine fit a GPU's memory: moved once, they need not be moved batch by batch.
+        mel = frames.mel.to(device) if device.type == "cuda" else frames.mel
+        self._windows = replace(frames, mel=mel).windows()
+        network.to(device)
+        self._optimizer = torch.optim.Adam(network.parameters(), lr=training.learning_rate, fused=device.type != "mps")
+        self._epoch = 0
+
+    def epoch(self, loss: Loss) -> float:
+        """Train on every vector once, in a new order; return the mean loss."""
+        self._network.train()
+        total = torch.zeros((), device=self._device)
+        order = self.rows[torch.randperm(len(self.rows), generator=self._generator)]
+        seed = np.random.SeedSequence((self._training.seed, self._epoch)).generate_state(1, np.uint64)[0]
+        self._epoch += 1
+        with seeded(int(seed) >> 1, self._device):
+            for rows in _batches(order, self._training.batch_size):
+                batch = self._windows[rows].to(self._device)
+                value = loss(batch, rows)
+                self._optimizer.zero_grad(set_to_none=True)
+                value.backward()
+                self._optimizer.step()
+                total += value.detach() * len(batch)
+        return float(total) / max(1, len(order))
+
+    def held_out_loss(self, loss: Loss) -> float:
+        """Mean loss of the vectors held out, of which there must be some."""
+        self._network.eval()
+        total = 0.0
+        with torch.inference_mode(), seeded(self._training.seed, self._device):
+            for rows in self.held_out.split(4096):
+                total += float(loss(self._windows[rows].to(self._device), rows)) * len(rows)
+        return total / len(self.held_out)
+
+
+def train(
+    network: nn.Module, frames: Frames, training: Training, device: torch.device, loss: Loss
+) -> dict[str, list[float]]:
+    """Train a network for all epochs; the last epoch is the model.
+
+    Returns:
+        Mean training loss and held-out loss of each epoch.
+    """
+    trainer = Trainer(network, frames, training, device)
+    history: dict[str, list[float]] = {"loss": [], "held_out_loss": []}
+    for _ in range(training.epochs):
+        history["loss"].append(trainer.epoch(loss))
+        if len(trainer.held_out):
+            history["held_out_loss"].append(trainer.held_out_loss(loss))
+    return history
+
+
+def _batches(rows: Tensor, size: int) -> Iterator[Tensor]:
+    for batch in rows.split(size):
+        if len(batch) > 1:  # batch normalisation has no variance of a single vector
+            yield batch
