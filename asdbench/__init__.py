@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from asdbench.challenge.score_folder import ScoreFolder
     from asdbench.clips import ClipSet
     from asdbench.errors import NotApplicableError, UserError, did_you_mean, warn
     from asdbench.features import LogmelSettings, logmel
@@ -62,6 +63,7 @@ _HOMES = {
     "NotApplicableError": "errors",
     "Part": "plugins",
     "Request": "plugins",
+    "ScoreFolder": "challenge.score_folder",
     "Training": "plugins",
     "UserError": "errors",
     "clip_vectors": "metrics.audio.embedding",
@@ -94,6 +96,7 @@ __all__ = [
     "Part",
     "Request",
     "Results",
+    "ScoreFolder",
     "ThresholdRule",
     "Training",
     "UserError",

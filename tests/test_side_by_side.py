@@ -95,7 +95,9 @@ def test_the_command_prints_writes_and_gives_numbers(run, asdbench_command, tmp_
     names = {"comparison", "comparison_of_generators", "curve_effects_severity"}
     files = {path.name for path in (tmp_path / "out").iterdir()}
     assert files == {f"{name}.{kind}" for name in names for kind in ("csv", "md", "tex")} | {
-        "curve_effects_severity.png"
+        "curve_effects_severity.png",
+        "roc_fan_knn.png",
+        "roc_pump_knn.png",
     }
     table = pd.read_csv(StringIO(done.stdout))
     assert done.stdout == (tmp_path / "out" / "comparison.csv").read_text()

@@ -62,11 +62,14 @@ def find_systems(root: Path, folders: Iterable[Folder], machines: Sequence[str] 
     """
     systems: list[System] = []
     known: set[str] = set()
+    folders = list(folders)
+    below = {"/".join(folder.parts) for folder in folders}
+    own_name = "." if root.name in below else root.name
     for folder in folders:
         for seed, files in sorted(_by_seed(folder).items()):
             known |= {name.machine for name in files.values()}
             wanted = {path: name for path, name in files.items() if not machines or name.machine in machines}
-            place = "/".join(folder.parts) or root.name
+            place = "/".join(folder.parts) or own_name
             parts = _parts(wanted)
             if parts:
                 systems.append(System(f"{place}, seed {seed}" if seed else place, Path(folder.path), parts))
@@ -177,11 +180,10 @@ def _refuse_strangers(file: FileName, entries: Entries) -> None:
         name = parse_name(clip)
         if name is None:
             continue
-        if name.by_id != file.by_id and (file.by_id or file.domain or file.year):
-            told, expected = ("2020", "of 2021 or later") if name.by_id else ("2021 or later", "of 2020")
-            raise UserError(
-                f"{entry.place}: '{entry.name}' is the name of a clip of {told}; the file's name is {expected}"
-            )
+        if name.by_id and not file.by_id:
+            raise UserError(f"{entry.place}: '{entry.name}' is the name of a clip of 2020; the file's name is of later")
+        if file.by_id and name.domain:
+            raise UserError(f"{entry.place}: '{entry.name}' is a clip of a domain; the file's name is of 2020")
         if name.split == "train":
             raise UserError(f"{entry.place}: '{entry.name}' is a training clip; expected test clips only")
         for what, own, told in (("section", name.section, file.section), ("domain", name.domain, file.domain)):

@@ -9,8 +9,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from click.testing import CliRunner
 
 from asdbench.challenge.evaluation import Evaluation, evaluate
+from asdbench.cli.dcase import evaluate as evaluate_command
 from asdbench.compare import compare
 
 AREAS = ["AUC (source)", "AUC (target)", "pAUC", "pAUC (source)", "pAUC (target)"]
@@ -98,9 +100,9 @@ def test_the_intervals_are_those_of_a_comparison_of_the_same_scores(found: Evalu
     assert np.isfinite(auc["low"]).all()
 
 
-def test_the_command_prints_the_score(published: Path, asdbench_command) -> None:
-    done = asdbench_command("evaluate", published, "--csv")
-    assert done.returncode == 0, done.stderr
+def test_the_command_prints_the_score(published: Path) -> None:
+    done = CliRunner().invoke(evaluate_command, [str(published), "--csv"])
+    assert done.exit_code == 0, done.output
     last = pd.read_csv(io.StringIO(done.stdout)).iloc[-1]
     assert last["section"] == "official score"
     assert last["official score"] == pytest.approx(0.5526191006, abs=1e-9)

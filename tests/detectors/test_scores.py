@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -13,15 +12,19 @@ import pytest
 
 import asdbench
 from asdbench import Detector, audio, detector
+from asdbench.checking import check_plugin
 from asdbench.runner import IncompleteRunError
+from asdbench.seeding import derive_rng
 from asdbench.testing import example_clips
+
+FAN = "anomaly_score_fan_section_00_test.csv"
 
 
 def loudness(path: str | Path) -> float:
     return float(audio.read(path, 16000, 0).std())
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def level() -> None:
     @detector("level_to_look_up")
     class Level(Detector):
@@ -37,16 +40,49 @@ def level() -> None:
 Run = Callable[..., asdbench.Results]
 
 
-@pytest.fixture
-def run(spec_data, tmp_path) -> Run:
-    spec_data["generators"] = {"effects": {"use": "effects"}}
-    spec_data |= {"machines": ["fan"], "embeddings": {}, "statistics": {"resamples": 100}}
+@pytest.fixture(scope="module")
+def home(tmp_path_factory) -> Path:
+    """A folder with short clips of a fan, in which all runs share a store."""
+    home = tmp_path_factory.mktemp("home")
+    for split, condition, count in (("train", "normal", 8), ("test", "normal", 6), ("test", "anomaly", 6)):
+        for index in range(count):
+            domain = ("source", "target")[index % 2]
+            path = (
+                home / "data" / "fan" / split / f"section_00_{domain}_{split}_{condition}_{index:04d}_vel_{index}.wav"
+            )
+            path.parent.mkdir(parents=True, exist_ok=True)
+            rng = derive_rng("clip", split, condition, index)
+            audio.write(path, rng.uniform(0.04, 0.06) * rng.standard_normal(8000), 16000)
+    return home
 
+
+@pytest.fixture(scope="module")
+def run(home) -> Run:
     def run(**detectors: dict[str, Any]) -> asdbench.Results:
-        spec = copy.deepcopy(spec_data) | {"detectors": {"level": {"use": "level_to_look_up"}, **detectors}}
-        return asdbench.run(spec, runs=tmp_path / "runs", workers=0)
+        spec = {
+            "name": "small",
+            "dataset": {"use": "dcase", "root": str(home / "data")},
+            "seeds": [0],
+            "detectors": {"level": {"use": "level_to_look_up"}, **detectors},
+            "generators": {"effects": {"use": "effects"}},
+            "embeddings": {},
+            "statistics": {"resamples": 100},
+        }
+        return asdbench.run(spec, runs=home / "runs", workers=0)
 
     return run
+
+
+@pytest.fixture(scope="module")
+def first(run) -> asdbench.Results:
+    return run()
+
+
+@pytest.fixture
+def elsewhere(home, first, tmp_path) -> Path:
+    """Scores that somebody made of all clips of the first run."""
+    score_elsewhere(first, home / "data", tmp_path / "elsewhere")
+    return tmp_path / "elsewhere"
 
 
 def scores_of(results: asdbench.Results, name: str, split: str = "test") -> pd.DataFrame:
@@ -58,9 +94,8 @@ def scores_of(results: asdbench.Results, name: str, split: str = "test") -> pd.D
 def score_elsewhere(results: asdbench.Results, data: Path, out: Path) -> None:
     """What somebody without asdbench does: the loudness of every real test clip and of all in generated_clips.csv."""
     out.mkdir()
-    name = "anomaly_score_fan_section_00_test.csv"
     real = sorted((data / "fan" / "test").glob("*.wav"))
-    (out / name).write_text("".join(f"{path.name},{loudness(path)!r}\n" for path in real))
+    (out / FAN).write_text("".join(f"{path.name},{loudness(path)!r}\n" for path in real))
     store = Path(json.loads((results.folder / "artefacts.json").read_text())["store"])
     made = pd.read_csv(results.folder / "generated_clips.csv")
     for (generator, seed), clips in made.groupby(["generator", "seed"]):
@@ -70,12 +105,11 @@ def score_elsewhere(results: asdbench.Results, data: Path, out: Path) -> None:
             (Path(clip).name, loudness(store / file))
             for clip, file in zip(clips["clip_id"], clips["file"], strict=True)
         ]
-        (folder / name).write_text("".join(f"{clip},{score!r}\n" for clip, score in rows))
+        (folder / FAN).write_text("".join(f"{clip},{score!r}\n" for clip, score in rows))
 
 
-def test_generated_clips_are_scored_elsewhere_and_come_back(run, data_root, tmp_path) -> None:
-    score_elsewhere(run(), data_root, tmp_path / "elsewhere")
-    results = run(external={"use": "scores", "path": str(tmp_path / "elsewhere")})
+def test_generated_clips_are_scored_elsewhere_and_come_back(run, elsewhere) -> None:
+    results = run(external={"use": "scores", "path": str(elsewhere)})
     pd.testing.assert_frame_equal(scores_of(results, "external"), scores_of(results, "level"))
     gaps = results.gaps.set_index("detector")
     assert gaps.loc["external", "gap"] == gaps.loc["level", "gap"]
@@ -83,9 +117,16 @@ def test_generated_clips_are_scored_elsewhere_and_come_back(run, data_root, tmp_
     decisions = results.comparison.decisions
     assert set(decisions[decisions["detector"] == "external"]["reason"]) == {"no training scores"}
 
+    # A changed file makes the scores anew.
+    path = elsewhere / "seed_0" / "effects" / FAN
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([lines[0].split(",")[0] + ",77.0", *lines[1:]]))
+    after = run(external={"use": "scores", "path": str(elsewhere)})
+    assert after.folder != results.folder
+    assert (scores_of(after, "external")["score"] == 77.0).sum() == 1
 
-def test_what_a_run_wrote_is_read_back_with_its_decisions(run, tmp_path) -> None:
-    first = run()
+
+def test_what_a_run_wrote_is_read_back_with_its_decisions(run, first) -> None:
     results = run(again={"use": "scores", "path": str(first.folder / "dcase" / "level")})
     for split in ("train", "test"):
         pd.testing.assert_frame_equal(scores_of(results, "again", split), scores_of(results, "level", split))
@@ -95,41 +136,22 @@ def test_what_a_run_wrote_is_read_back_with_its_decisions(run, tmp_path) -> None
     pd.testing.assert_frame_equal(mine, theirs)
 
 
-def test_a_changed_file_makes_the_scores_anew(run, data_root, tmp_path) -> None:
-    score_elsewhere(run(), data_root, tmp_path / "elsewhere")
-    entry = {"use": "scores", "path": str(tmp_path / "elsewhere")}
-    before = run(external=entry)
-    path = tmp_path / "elsewhere" / "seed_0" / "effects" / "anomaly_score_fan_section_00_test.csv"
-    lines = path.read_text().splitlines()
-    path.write_text("\n".join([lines[0].split(",")[0] + ",77.0", *lines[1:]]))
-    after = run(external=entry)
-    assert after.folder != before.folder
-    assert (scores_of(after, "external")["score"] == 77.0).sum() == 1
-
-
-def test_a_clip_that_is_missing_is_named_and_nothing_is_scored(run, data_root, tmp_path) -> None:
-    first = run()
-    score_elsewhere(first, data_root, tmp_path / "elsewhere")
+def test_a_clip_that_is_missing_is_named_and_nothing_is_scored(run, first, elsewhere) -> None:
     tested = scores_of(first, "level")
     lost = tested[tested["source"] == "real"]["clip_id"].iloc[2]
-    name = "anomaly_score_fan_section_00_test.csv"
-    path = tmp_path / "elsewhere" / name
-    path.write_text("\n".join(line for line in path.read_text().splitlines() if Path(lost).name not in line))
-    with pytest.raises(IncompleteRunError, match=f"{name}: the clip '{lost}' is missing") as caught:
-        run(external={"use": "scores", "path": str(tmp_path / "elsewhere")})
+    lines = (elsewhere / FAN).read_text().splitlines()
+    (elsewhere / FAN).write_text("\n".join(line for line in lines if Path(lost).name not in line))
+    with pytest.raises(IncompleteRunError, match=f"{FAN}: the clip '{lost}' is missing") as caught:
+        run(external={"use": "scores", "path": str(elsewhere)})
     assert set(scores_of(caught.value.results, "external")["source"]) == {"effects"}
 
 
-def test_sets_that_nobody_scored_yet_are_left_out_and_the_rest_stands(run, data_root, tmp_path) -> None:
-    score_elsewhere(run(), data_root, tmp_path / "elsewhere")
-    (tmp_path / "elsewhere" / "seed_0" / "effects" / "anomaly_score_fan_section_00_test.csv").unlink()
-    results = run(external={"use": "scores", "path": str(tmp_path / "elsewhere")})
+def test_sets_that_nobody_scored_yet_are_left_out_and_the_rest_stands(run, elsewhere) -> None:
+    (elsewhere / "seed_0" / "effects" / FAN).unlink()
+    results = run(external={"use": "scores", "path": str(elsewhere)})
     gap = results.gaps.set_index("detector").loc["external"]
     assert gap["auc_original"] == results.gaps.set_index("detector").loc["level"]["auc_original"]
     assert "seed_0/effects: there are no scores of clips of effects" in gap["reason"]
-
-
-FAN = "anomaly_score_fan_section_00_test.csv"
 
 
 @pytest.mark.parametrize(
@@ -165,6 +187,6 @@ def test_who_looks_up_is_told_names_but_no_labels(tmp_path) -> None:
     assert not any(seen.frame["attributes"])
 
 
-def test_there_is_nothing_to_check(refusal, tmp_path) -> None:
-    tmp_path.joinpath("empty").mkdir()
-    assert "looks scores up" in refusal("check", "scores", "--set", "path=empty")
+def test_there_is_nothing_to_check(tmp_path) -> None:
+    with pytest.raises(asdbench.UserError, match="'scores' looks scores up"):
+        check_plugin("scores", [f"path={str(tmp_path)!r}"])

@@ -23,19 +23,15 @@ def curves():
     return joined(parts)
 
 
-def test_one_picture_a_machine(curves, tmp_path) -> None:
-    files = draw_pictures(curves, tmp_path)
-    assert [file.name for file in files] == ["roc_fan.png", "roc_my-valve-1.png"]
-    assert all(file.read_bytes().startswith(b"\x89PNG") for file in files)
-
-
-def test_normal_scores_are_a_straight_line_on_probit_axes(curves, tmp_path, monkeypatch) -> None:
+def test_a_picture_a_machine_in_which_normal_scores_are_a_straight_line(curves, tmp_path, monkeypatch) -> None:
     from matplotlib.figure import Figure
 
     kept: list[Figure] = []
     save = Figure.savefig
     monkeypatch.setattr(Figure, "savefig", lambda self, *a, **k: (kept.append(self), save(self, *a, **k))[1])
-    draw_pictures(curves, tmp_path)
+    files = draw_pictures(curves, tmp_path)
+    assert [file.name for file in files] == ["roc_fan.png", "roc_my-valve-1.png"]
+    assert all(file.read_bytes().startswith(b"\x89PNG") for file in files)
     roc, det = kept[0].axes
     assert [text.get_text() for text in roc.get_legend().get_texts()] == ["original", "effects"]
     x, y = (np.asarray(values) for values in det.lines[0].get_data())
