@@ -10,8 +10,8 @@ domain and clips of the target domain. What differs:
   clip was changed (`changes`); the labels can join it (``classes: both``) or stand alone (``classes: labels``), as in
   the papers, where all machines are learnt together.
 - Inputs are logarithms on a coarse grid (mel bands, 2000 bands of the spectrum), and mixup is done on them: 240 clips
-  are few to learn a finer one from. One network trained for 30 epochs scored lower than for 10, so that time is spent
-  on several networks, whose scores are averaged.
+  are few to learn a finer one from. On the valve one network scored lower after 30 epochs than after 10, so time is
+  spent on several networks, whose scores are averaged.
 - The spectrogram keeps its temporal mean (``subtract_mean: true`` takes it out) and is pooled over time by mean and
   maximum.
 

@@ -1,9 +1,9 @@
 """Sub-cluster AdaCos: cross-entropy of scaled cosines to several centres a class, with a scale that adapts.
 
 Sources: K. Wilkinghoff, "Sub-cluster AdaCos: learning representations for anomalous sound detection", IJCNN 2021; X.
-Zhang et al., "AdaCos: adaptively scaling cosine logits for effectively learning deep face representations", CVPR 2019,
-equations 7 to 15. The centres are random and stay as they are: K. Wilkinghoff, "Design choices for learning embeddings
-from auxiliary tasks for domain generalization in anomalous sound detection", ICASSP 2023.
+Zhang et al., "AdaCos: adaptively scaling cosine logits for effectively learning deep face representations", CVPR 2019.
+The centres are random and stay as they are: K. Wilkinghoff, "Design choices for learning embeddings from auxiliary
+tasks for domain generalization in anomalous sound detection", ICASSP 2023.
 
 The sum of the scale runs over the other classes, as in AdaCos, so that one centre a class gives AdaCos; Wilkinghoff's
 own implementation sums over all classes.

@@ -82,7 +82,7 @@ def test_loss_and_scale_equal_those_of_numpy_over_three_steps(mixed):
 
 
 def test_with_one_cluster_it_is_adacos():
-    """Zhang et al., equations 10 and 15, for embeddings at known angles to the axes of the plane and its normal."""
+    """Dynamic scale and probability of Zhang et al., for embeddings at known angles to axes that are the centres."""
     loss = SubClusterAdaCos(3, 1, 3, torch.Generator().manual_seed(0))
     loss.centres = torch.eye(3)
     assert loss.scale == pytest.approx(math.sqrt(2) * math.log(2))
