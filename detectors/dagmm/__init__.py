@@ -36,6 +36,7 @@ _MOST = 16  # dimensions or components
 class DeepGaussianMixture(FrameDetector):
     """Deep autoencoding Gaussian mixture: energy of a vector's code and reconstruction error in a learnt mixture."""
 
+    epochs: int = setting(50, ge=1, description="training epochs")
     batch_size: int = setting(1024, ge=2, description="vectors in a training batch; each has its own mixture")
     n_mels: int = setting(64, ge=1, description="mel bands")
     hidden: tuple[int, ...] = setting((64, 32), min_length=1, description="units of the layers before the bottleneck")
