@@ -30,7 +30,7 @@ def scikit_learn_mixture(mixture):
     return oracle
 
 
-@pytest.mark.parametrize("settings", [{}, {"components": 1, "bottleneck": 1}, {"bottleneck": 0, "components": 0}])
+@pytest.mark.parametrize("settings", [{}, {"components": 1, "bottleneck": 1}, {"bottleneck": 0}])
 def test_contract(settings):
     check_detector(DeepGaussianMixture, **SMALL, **settings)
 
@@ -134,8 +134,8 @@ def test_vectors_that_are_all_the_same_have_one_dimension():
 def test_the_gap_statistic_counts_clusters(clusters):
     rng = np.random.default_rng(0)
     centres = 12 * np.stack([np.arange(clusters), np.arange(clusters) % 2], axis=1)
-    points = np.concatenate([centre + rng.standard_normal((60, 2)) for centre in centres])
-    assert clusters_by_gap(points, 8, rng) == clusters
+    points = np.concatenate([centre + rng.standard_normal((40, 2)) for centre in centres])
+    assert clusters_by_gap(points, 5, rng) == clusters
 
 
 def test_sizes_of_zero_are_chosen_from_the_vectors(tmp_path):
