@@ -13,7 +13,12 @@ if TYPE_CHECKING:
     from asdbench.errors import NotApplicableError, UserError, did_you_mean, warn
     from asdbench.features import LogmelSettings, logmel
     from asdbench.fingerprinting import Fingerprints, fingerprints
+    from asdbench.fitted.deciding import ThresholdRule
+    from asdbench.fitted.detector import FittedDetector, load_detector
+    from asdbench.fitted.exporting import export_detector
+    from asdbench.fitted.fitting import fit
     from asdbench.frames import records
+    from asdbench.metrics.audio.embedding import AnyEmbedding, clip_vectors
     from asdbench.plugins import (
         Dataset,
         Detector,
@@ -33,12 +38,19 @@ if TYPE_CHECKING:
     )
     from asdbench.results import Results, load
     from asdbench.runner import run
+    from asdbench.state import refused_types
 
 _HOMES = {
+    "AnyEmbedding": "metrics.audio.embedding",
     "ClipSet": "clips",
     "Results": "results",
     "load": "results",
     "run": "runner",
+    "FittedDetector": "fitted.detector",
+    "ThresholdRule": "fitted.deciding",
+    "export_detector": "fitted.exporting",
+    "fit": "fitted.fitting",
+    "load_detector": "fitted.detector",
     "Fingerprints": "fingerprinting",
     "fingerprints": "fingerprinting",
     "Dataset": "plugins",
@@ -52,6 +64,7 @@ _HOMES = {
     "Request": "plugins",
     "Training": "plugins",
     "UserError": "errors",
+    "clip_vectors": "metrics.audio.embedding",
     "dataset": "plugins",
     "detector": "plugins",
     "did_you_mean": "errors",
@@ -61,16 +74,19 @@ _HOMES = {
     "metric": "plugins",
     "part": "plugins",
     "records": "frames",
+    "refused_types": "state",
     "setting": "plugins",
     "warn": "errors",
 }
 
 __all__ = [
+    "AnyEmbedding",
     "ClipSet",
     "Dataset",
     "Detector",
     "Embedding",
     "Fingerprints",
+    "FittedDetector",
     "GeneratedClip",
     "Generator",
     "LogmelSettings",
@@ -78,19 +94,25 @@ __all__ = [
     "Part",
     "Request",
     "Results",
+    "ThresholdRule",
     "Training",
     "UserError",
+    "clip_vectors",
     "dataset",
     "detector",
     "did_you_mean",
     "embedding",
+    "export_detector",
     "fingerprints",
+    "fit",
     "generator",
     "load",
+    "load_detector",
     "logmel",
     "metric",
     "part",
     "records",
+    "refused_types",
     "run",
     "setting",
     "warn",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import struct
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -75,6 +76,21 @@ def inspect(path: str | Path) -> AudioInfo:
     silent = np.flatnonzero((samples == samples[:1]).all(axis=0)) if num_samples else np.arange(0)
     problem = problem or flaw(samples, sample_rate)
     return AudioInfo(digest.hexdigest(), sample_rate, channels, num_samples, problem, tuple(silent.tolist()))
+
+
+def inspect_all(paths: Sequence[str], advance: Callable[[int], None] = lambda count: None) -> Iterator[AudioInfo]:
+    """Inspect files, two at a time, and yield what was found of each, in order.
+
+    Args:
+        paths: the files.
+        advance: called with the number of files done since the last call.
+    """
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(max_workers=2) as pool:  # decoding and hashing release the interpreter's lock
+        for info in pool.map(inspect, paths):
+            advance(1)
+            yield info
 
 
 def read(path: str | Path, sample_rate: int | None = None, channel: Channel = 0) -> Waveform:

@@ -11,7 +11,7 @@ import click
 
 from asdbench import plugins
 from asdbench.errors import UserError, did_you_mean
-from asdbench.plugins import Generator, Plugin, Registry
+from asdbench.plugins import Detector, Generator, Plugin, Registry
 from asdbench.settings_text import build_plugin, parse_assignment
 from asdbench.testing import checks_for
 
@@ -30,6 +30,8 @@ def check_plugin(target: str, assignments: Iterable[str]) -> bool:
         instance = build_plugin(plugin, assignments)
         if isinstance(instance, Generator) and instance.needs_training():
             raise UserError(f"'{name}' has to be trained before it is checked: name a model, --set checkpoint=FOLDER")
+        if isinstance(instance, Detector) and instance.looks_up:
+            raise UserError(f"'{name}' looks scores up; without a benchmark there is nothing to check")
         click.echo(f"{name}:")
         for what, check in checks_for(plugin, settings):
             try:

@@ -172,6 +172,20 @@ class ClipSet:
             frame[column] = pd.Series([{} for _ in range(len(frame))], dtype=object)
         return ClipSet(frame, self.sample_rate, self.channel, files=self._files)
 
+    def for_lookup(self, source: str, seed: int) -> ClipSet:
+        """Return the clips as one may see them who looks scores up: by name, machine, section and split.
+
+        Args:
+            source: "real", or the name of the generator in the benchmark; stands in the column ``source``.
+            seed: of the benchmark, for generated clips that of their generation; stands in ``provenance`` as "seed".
+        """
+        import pandas as pd
+
+        known = self.without_labels().frame.assign(clip_id=self.frame["clip_id"], split=self.frame["split"])
+        known["source"] = source
+        known["provenance"] = pd.Series([{"seed": seed} for _ in range(len(known))], dtype=object)
+        return ClipSet(known, self.sample_rate, self.channel, files=self._files)
+
     @staticmethod
     def concat(parts: Sequence[ClipSet]) -> ClipSet:
         """Join clip sets, in order; all must be read at the same rate and channel."""

@@ -50,13 +50,15 @@ def rows_for(wish: Wish, examples: pd.DataFrame | None) -> pd.DataFrame:
     Args:
         wish: what is to be made.
         examples: labels of real clips, which are taken in turn: of the same machine and condition, else of the same
-            machine.
+            machine; clips whose attributes are missing are no examples.
 
     Raises:
         UserError: no machine is known.
     """
     import pandas as pd
 
+    if examples is not None and "attributes" in examples:
+        examples = examples[examples["attributes"].notna()]
     known = [] if examples is None else sorted(examples["machine"].unique())
     machines = list(wish.machines) or known
     if not machines:

@@ -129,7 +129,8 @@ def make_plan(loaded: LoadedSpec, store: Store, progress: Progress) -> Plan:
     makers: dict[str, Generator] = {}
     if any(entry.anomaly == "generated" for entry in loaded.spec.test_sets.values()):
         makers = loaded.generators | loaded.variants
-    inputs = {name: _inputs(loaded, name, generator) for name, generator in makers.items()}
+    inputs = {name: _inputs(loaded, ("generators", name), generator) for name, generator in makers.items()}
+    heard = {name: _inputs(loaded, ("detectors", name), detector) for name, detector in loaded.detectors.items()}
     for machine, identity in identities.items():
         for seed in loaded.spec.seeds:
             generated = {}
@@ -142,7 +143,7 @@ def make_plan(loaded: LoadedSpec, store: Store, progress: Progress) -> Plan:
                     plan, loaded, machine, identity, seed, name, generator, inputs[name], model
                 )
             for name, detector in loaded.detectors.items():
-                _plan_detector(plan, loaded, machine, identity, seed, name, detector, generated)
+                _plan_detector(plan, loaded, machine, identity, seed, name, detector, heard[name], generated)
     for name, embedding in loaded.embeddings.items():
         _plan_quality(plan, loaded, identities, name, embedding)
     for name in makers:
@@ -155,8 +156,7 @@ def _plan_quality(
     plan: Plan, loaded: LoadedSpec, identities: dict[str, Identity], name: str, embedding: Embedding
 ) -> None:
     """Add the comparison of each generator's clips with real ones, by machine and over all machines."""
-    with _errors_at(loaded.place("embeddings", name)):
-        inputs = embedding.inputs()
+    inputs = _inputs(loaded, ("embeddings", name), embedding)
     groups = [[machine] for machine in plan.machines]
     groups += [list(plan.machines)] if len(plan.machines) > 1 else []
     for generator in loaded.generators:
@@ -259,10 +259,10 @@ def _plan_generation(
     return key
 
 
-def _inputs(loaded: LoadedSpec, name: str, generator: Generator) -> dict[str, str]:
-    """Files that a generator depends on, by content."""
-    with _errors_at(loaded.place("generators", name)):
-        return generator.inputs()
+def _inputs(loaded: LoadedSpec, at: tuple[str, str], plugin: Plugin) -> dict[str, str]:
+    """What a plugin depends on beside its settings and clips, such as the files of a model, by content."""
+    with _errors_at(loaded.place(*at)):
+        return plugin.inputs()
 
 
 @contextmanager
@@ -284,24 +284,41 @@ def _plan_detector(
     seed: int,
     name: str,
     detector: Detector,
+    inputs: dict[str, str],
     generated: dict[str, str],
 ) -> None:
     """Add the fit of one detector and a scoring for each source of clips."""
     clips = plan.clips[machine]
     task = _task(detector) | {"seed": derive_seed(seed, "fit", machine)}
     # Settings that act in scoring only are not part of the fit: detectors that differ in them share it.
-    learnt = task | {"plugin": _entry(detector, late=False)}
+    learnt = task | {"plugin": _entry(detector, late=False)} | ({"inputs": inputs} if inputs else {})
     fitted = key_of(stage="fit", version=detector.version, clips=identity.fit, **learnt)
     task |= {"clips": clips, "holdout": loaded.spec.holdout.model_dump()}
     plan.add(Unit(fitted, "fit", f"fit {name} on {machine}, seed {seed}", (clips,), task))
     for source, made in (("real", None), *generated.items()):
         scored = {"generated": made} if made else {"fit": identity.fit, "test": identity.test}
-        key = key_of(stage="score", fitted=fitted, plugin=task["plugin"], scored=scored)
+        # What is looked up is found by these names.
+        origin = {"origin": [source, seed]} if detector.looks_up else {}
+        key = key_of(stage="score", fitted=fitted, plugin=task["plugin"], scored=scored | origin)
         needs = (clips, fitted, *([made] if made else []))
         label = f"score {source} clips of {machine} with {name}, seed {seed}"
-        score_task = task | {"fit": fitted, "generated": made}
+        score_task = task | {"fit": fitted, "generated": made} | origin
         plan.add(Unit(key, "score", label, needs, score_task))
         plan.scores.append(ScoreUse(key, machine, name, source, seed, seed if made else -1))
+
+
+def fetch_recordings(loaded: LoadedSpec, machines: Iterable[str] | None = None) -> None:
+    """Have the dataset bring recordings that are not on the disk, where it can.
+
+    Args:
+        loaded: the spec.
+        machines: machine types; by default those of the spec.
+
+    Raises:
+        UserError: they cannot be had.
+    """
+    with _plugin_errors(loaded):
+        loaded.dataset.fetch(list(machines) if machines else loaded.spec.machines)
 
 
 def choose_machines(loaded: LoadedSpec) -> list[str]:

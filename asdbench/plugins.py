@@ -9,13 +9,13 @@ itself knows no plugin by name.
 from __future__ import annotations
 
 import ast
+import functools
 import hashlib
 import importlib.util
 import inspect
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import CodeType
@@ -41,6 +41,8 @@ T = TypeVar("T")
 _FILE_MODULE = "asdbench_plugin_"
 _LATE = "late"
 """Mark of the settings that do not change what is learnt; says what they act in."""
+_REST = "rest"
+"""Mark of the setting that takes what is given beside the declared settings."""
 _RESERVED: frozenset[str] = frozenset()
 _file_digests: dict[str, bytes] = {}
 """Hash of the content of each plugin file, by the module it became."""
@@ -54,6 +56,7 @@ def setting(
     scoring: bool = False,
     sampling: bool = False,
     running: bool = False,
+    rest: bool = False,
     description: str = "",
     **limits: Any,
 ) -> Any:
@@ -67,6 +70,8 @@ def setting(
         sampling: for generators that learn: the setting changes sampling only, so runs that differ in it share one
             training.
         running: the setting changes how learning is carried out (where, how often it is looked at), not what is learnt.
+        rest: the setting, a dict, also takes all settings that are given and not declared, by their names. The plugin
+            itself refuses those that it does not know, by a UserError from ``__post_init__``.
         description: one line for `asdbench list NAME`.
         **limits: further arguments of `pydantic.Field`: ge, gt, le, lt, min_length, pattern, default_factory, and alias
             where the attribute cannot have the name of the setting (``score_by: str = setting(alias="score")``).
@@ -74,6 +79,8 @@ def setting(
     extra: dict[str, pydantic.JsonValue] | None = None
     if scoring or sampling or running:
         extra = {_LATE: "scoring" if scoring else "sampling" if sampling else "running"}
+    if rest:
+        extra = {**(extra or {}), _REST: True}
     if "default_factory" in limits:
         return pydantic.Field(description=description, json_schema_extra=extra, **limits)
     return pydantic.Field(default, description=description, json_schema_extra=extra, **limits)
@@ -107,6 +114,8 @@ class Plugin:
                 )
         config = pydantic.ConfigDict(extra="forbid", validate_default=True, arbitrary_types_allowed=True)
         pydantic.dataclasses.dataclass(cls, config=config, kw_only=True, eq=False)
+        if cls.rest_name():
+            _gather_rest(cls)
 
     def __post_init__(self) -> None:
         self.seed = 0
@@ -127,6 +136,17 @@ class Plugin:
         return [info.alias or name for name, info in fields if late is None or bool(acts_in(info)) is late]
 
     @classmethod
+    def rest_name(cls) -> str:
+        """Name of the setting that takes the settings that are not declared; "" where there is none."""
+        fields = cls.__pydantic_fields__.items()
+        marked = [
+            info.alias or name
+            for name, info in fields
+            if isinstance(info.json_schema_extra, dict) and info.json_schema_extra.get(_REST)
+        ]
+        return marked[0] if marked else ""
+
+    @classmethod
     def is_number(cls, name: str) -> bool:
         """Whether a setting is a number; pydantic would take yes and no for 1 and 0."""
         kinds = [info.annotation for field, info in cls.__pydantic_fields__.items() if (info.alias or field) == name]
@@ -136,18 +156,28 @@ class Plugin:
         """The settings as JSON values, defaults included; ``late`` as in `setting_names`."""
         wanted = self.setting_names(late=late)
         fields = {info.alias or name: name for name, info in self.__pydantic_fields__.items()}
-        values = {name: _sorted_sets(getattr(self, fields[name])) for name in wanted}
+        values = {name: _plain(getattr(self, fields[name])) for name in wanted}
         return pydantic.TypeAdapter(dict[str, Any]).dump_python(values, mode="json")  # type: ignore[no-any-return]
 
     def inputs(self) -> dict[str, str]:
-        """Files that results depend on beside settings and clips, such as a model: what they are, and their hash.
+        """What results depend on beside settings and clips, such as the files of a model: what it is, and a hash.
 
-        Work is made anew when a hash changes.
+        Work is made anew when a hash changes. Where a setting is itself a plugin, such as an embedding, that is its
+        source and its own inputs.
 
         Raises:
             UserError: a file that a setting names is missing or cannot be used.
         """
-        return {}
+        return {
+            f"{name}.{what}": identity
+            for name, part in self.nested().items()
+            for what, identity in {"source": source_id(type(part)), "version": part.version, **part.inputs()}.items()
+        }
+
+    def nested(self) -> dict[str, Plugin]:
+        """The settings that are themselves plugins, by the names of their attributes."""
+        values = {name: getattr(self, name) for name in self.__pydantic_fields__}
+        return {name: value for name, value in values.items() if isinstance(value, Plugin)}
 
 
 def acts_in(info: pydantic.fields.FieldInfo) -> str:
@@ -173,6 +203,16 @@ class Dataset(Plugin):
     )
     channel: Channel = setting(0, description="channel to read: an index from 0, or 'mean'")
 
+    def fetch(self, machines: Sequence[str] | None) -> None:
+        """Bring recordings that are not on the disk, for datasets that can; called before a run looks for machines.
+
+        Args:
+            machines: the machine types that the run needs; None for all that there are.
+
+        Raises:
+            UserError: they cannot be had, or nobody could be asked whether to.
+        """
+
     def machines(self) -> list[str]:
         """Names of the machine types, sorted."""
         raise NotImplementedError
@@ -195,7 +235,14 @@ class Detector(Plugin):
 
     What `fit` learns goes into attributes whose names end in an underscore (``self.mean_``): numpy arrays, numbers,
     strings, scikit-learn estimators, and lists or dicts of these. The framework saves and restores them.
+
+    Attributes:
+        looks_up: True for one that listens to nothing and looks scores up that were made elsewhere. It is told which
+            clips it scores (see `asdbench.ClipSet.for_lookup`) and may return NaN for training clips; these have no
+            score then, and where all have none there is no decision threshold.
     """
+
+    looks_up: ClassVar[bool] = False
 
     def fit(self, clips: ClipSet) -> None:
         """Learn from the normal clips of one machine type."""
@@ -477,11 +524,20 @@ class Registry(Generic[T]):
         """The modules that define the plugins of installed packages."""
         return [entry.module for entry in self._entry_points().values()]
 
+    def origin(self, name: str) -> str:
+        """Where a plugin comes from: "package acme 1.0", "plugin file mine.py", or "a script or notebook"."""
+        entry = self._entry_points().get(name)
+        if entry is not None:
+            return f"package {entry.dist.name} {entry.dist.version}" if entry.dist else f"module {entry.module}"
+        plugin = self.get(name)
+        file = getattr(sys.modules.get(getattr(plugin, "__module__", "")), "__file__", None)
+        return f"plugin file {Path(file).name}" if _is_from_file(plugin) and file else "a script or notebook"
+
     def is_portable(self, name: str) -> bool:
         """Whether another process can load the plugin: from a package or a plugin file, not from a notebook."""
         return name in self._entry_points() or _is_from_file(self._registered.get(name))
 
-    @cache  # noqa: B019 - one registry a kind lives as long as the process
+    @functools.cache  # noqa: B019 - one registry a kind lives as long as the process
     def _entry_points(self) -> dict[str, EntryPoint]:
         return {entry.name: entry for entry in entry_points(group=f"asdbench.{self.kind}s")}
 
@@ -620,13 +676,31 @@ def _is_same(entry: EntryPoint, identity: str) -> bool:
     return entry.attr == name and entry.module.partition(".")[0] == module.partition(".")[0]
 
 
-def _sorted_sets(value: Any) -> Any:
-    """The value with its sets in order, so that equal settings are equal text."""
+def _gather_rest(cls: type[Plugin]) -> None:
+    """Let the constructor of a plugin put the settings that are not declared into the one that takes them."""
+    declared, rest = frozenset(cls.setting_names()), cls.rest_name()
+    construct: Callable[..., None] = cls.__init__
+
+    @functools.wraps(construct)
+    def init(self: Plugin, **settings: Any) -> None:
+        others = {name: value for name, value in settings.items() if name not in declared}
+        if others and isinstance(settings.get(rest, {}), Mapping):
+            settings = {name: value for name, value in settings.items() if name in declared}
+            settings[rest] = {**settings.get(rest, {}), **others}
+        construct(self, **settings)
+
+    cls.__init__ = init  # type: ignore[assignment, method-assign]
+
+
+def _plain(value: Any) -> Any:
+    """The value with its sets in order and its plugins as a spec writes them, so that equal settings are equal text."""
     if isinstance(value, set | frozenset):
-        return sorted(map(_sorted_sets, value), key=repr)
+        return sorted(map(_plain, value), key=repr)
     if isinstance(value, dict):
-        return {key: _sorted_sets(item) for key, item in value.items()}
-    return type(value)(map(_sorted_sets, value)) if type(value) in (list, tuple) else value
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, Plugin):
+        return {"use": value.name, **value.settings()}
+    return type(value)(map(_plain, value)) if type(value) in (list, tuple) else value
 
 
 def _is_from_file(plugin: Any) -> bool:

@@ -8,6 +8,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 _SECONDS_BETWEEN_LINES = 5.0
+BYTES = "B"
+"""The unit of steps that are bytes, which are shown as MB or GB."""
+
+
+def readable_bytes(count: float) -> str:
+    """A number of bytes for people, in powers of 1000: "4.2 GB"."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 999.95 or (unit == "B" and count < 1000):
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"
 
 
 class Progress:
@@ -73,7 +84,9 @@ class Steps:
         if bar:
             from tqdm import tqdm
 
-            self._bar = tqdm(total=total, desc=text, unit=unit, dynamic_ncols=True, file=sys.stderr)
+            self._bar = tqdm(
+                total=total, desc=text, unit=unit, unit_scale=unit == BYTES, dynamic_ncols=True, file=sys.stderr
+            )
 
     def advance(self, count: int = 1, note: str = "") -> None:
         """Count steps that are done; ``note`` says which was the last."""
@@ -86,9 +99,11 @@ class Steps:
         now = time.monotonic()
         if now - self._last >= _SECONDS_BETWEEN_LINES or self.done == self.total:
             self._last = now
-            self._progress.say(
-                f"{self._text}: {self.done} of {self.total} {self._unit}s" + (f" ({note})" if note else "")
-            )
+            if self._unit == BYTES:
+                amount = f"{readable_bytes(self.done)} of {readable_bytes(self.total)}"
+            else:
+                amount = f"{self.done} of {self.total} {self._unit}s"
+            self._progress.say(f"{self._text}: {amount}" + (f" ({note})" if note else ""))
 
     def close(self) -> None:
         """End the count, wherever it stands."""

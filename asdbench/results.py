@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from asdbench.compare.heard import Heard
 
 SPEC, SCORES, GENERATED, PROBLEMS = "spec.yaml", "scores.parquet", "generated_clips.csv", "problems.json"
+CURVES = "roc_long.csv"
 ENVIRONMENT, ARTEFACTS, TRACEBACKS = "environment.json", "artefacts.json", "tracebacks.txt"
 
 
@@ -76,6 +78,16 @@ class Results:
         """FAD, KAD and what else the embeddings give: one row a generator, seed, machine, condition and figure."""
         return self.heard.quality
 
+    def curves(self) -> pd.DataFrame:
+        """ROC and DET curves of every test set, one row a threshold; see `asdbench.compare.operating`."""
+        from asdbench.compare.operating import curves_of_table
+        from asdbench.compare.testsets import ScoreTable, expand
+
+        spec = self.spec
+        names = list(spec["detectors"]), list(spec["generators"])
+        table = ScoreTable(self.scores, spec["machines"], self.problems, *names)
+        return curves_of_table(table, expand(spec["test_sets"], names[1]))
+
     def __str__(self) -> str:
         from asdbench.report import render
 
@@ -89,7 +101,9 @@ def compare_scores(
     from asdbench import plugins
     from asdbench.compare import compare
     from asdbench.compare.verdict import MARGIN
+    from asdbench.metrics.threshold import METHODS, QUANTILE
 
+    limit = spec.get("threshold", {"method": METHODS[0], "quantile": QUANTILE})  # runs of before had none
     return compare(
         scores,
         test_sets=spec["test_sets"],
@@ -103,6 +117,8 @@ def compare_scores(
         detectors=list(spec["detectors"]),
         generators=list(spec["generators"]),
         heard=heard,
+        quantile=limit["quantile"],
+        threshold_method=limit["method"],
     )
 
 
@@ -156,9 +172,12 @@ def find_run(folder: Path) -> Path:
 
 def write(results: Results, environment: dict[str, Any], artefacts: dict[str, Any], tracebacks: str = "") -> None:
     """Write a run's folder: all files beside it first, then each into its place, the spec last."""
-    from asdbench.report import write_tables
+    from asdbench.challenge import run_files
+    from asdbench.compare.testsets import expand
+    from asdbench.report import formats, write_tables
 
-    folder = results.folder
+    folder, spec = results.folder, results.spec
+    sets = expand(spec["test_sets"], list(spec["generators"]))
     remove_abandoned(folder.parent)
     with temporary_folder(folder.parent) as new:
         results.scores.to_parquet(new / SCORES, index=False)
@@ -168,12 +187,16 @@ def write(results: Results, environment: dict[str, Any], artefacts: dict[str, An
         for name, value in ((PROBLEMS, results.problems), (ENVIRONMENT, environment), (ARTEFACTS, artefacts)):
             (new / name).write_text(json.dumps(value, indent=1, sort_keys=True) + "\n")
         write_tables(results.comparison, new)
+        (new / CURVES).write_bytes(formats.to_csv(results.curves()).encode())
+        decisions = results.comparison.decisions
+        run_files.write_run_files(results.scores, decisions, sets, spec["official"], new / run_files.FOLDER)
         if tracebacks:
             (new / TRACEBACKS).write_text(tracebacks)
         folder.mkdir(exist_ok=True)
         # From here on, a folder without a spec is not whole, and is not taken for a run.
         for name in (SPEC, TRACEBACKS):
             (folder / name).unlink(missing_ok=True)
+        shutil.rmtree(folder / run_files.FOLDER, ignore_errors=True)  # a folder is not replaced by another
         for path in new.iterdir():
             os.replace(path, folder / path.name)
         (new / SPEC).write_text(yaml.safe_dump(results.spec, sort_keys=False, allow_unicode=True))

@@ -16,7 +16,7 @@ from asdbench import plugins
 from asdbench.errors import UserError
 from asdbench.execute.local import Failure, cpu_count, run_units
 from asdbench.gathering import gather
-from asdbench.plan import Plan, Unit, finished, make_plan, outstanding
+from asdbench.plan import Plan, Unit, fetch_recordings, finished, make_plan, outstanding
 from asdbench.progress import Progress
 from asdbench.results import TRACEBACKS, Results, compare_scores, write
 from asdbench.roles import refuse_shared_audio
@@ -86,6 +86,7 @@ def run(
     progress = Progress(quiet)
     progress.say(f"{loaded.spec.name}: planning")
     workers = _choose_workers(loaded, workers)
+    fetch_recordings(loaded)
     artefacts = store_for(runs, Path(store) if store else None)
     artefacts.prepare()
     with disk_errors(runs):
@@ -103,6 +104,8 @@ def _choose_workers(loaded: LoadedSpec, workers: int | None) -> int:
     entries += [(plugins.generators, entry) for entry in spec.generators.values()]
     entries += [(plugins.embeddings, entry) for entry in spec.embeddings.values()]
     local = [entry.use for registry, entry in entries if not registry.is_portable(entry.use)]
+    nested = [part.name for detector in loaded.detectors.values() for part in detector.nested().values()]
+    local += [name for name in nested if not plugins.embeddings.is_portable(name)]
     if workers is None:
         return 0 if local else cpu_count()
     if workers and local:
@@ -152,7 +155,11 @@ def _conclude(
     folder = runs / loaded.spec.name / identity
     comparison = compare_scores(resolved, scores, problems, gather(loaded, plan, store, failures))
     results = Results(folder, resolved, scores, generated, problems, comparison)
-    keys = {"store": str(store.root), "clips": plan.clips, "scores": [asdict(use) for use in plan.scores]}
+    keys: dict[str, Any] = {"store": str(store.root), "clips": plan.clips, "detectors": _identities(loaded)}
+    keys["scores"] = [
+        asdict(use) | {"fit": task["fit"], "fit_seed": task["seed"]}
+        for use, task in ((use, plan.units[use.key].task) for use in plan.scores)
+    ]
     tracebacks = "\n".join(f"{failure.unit.label}\n{failure.traceback}" for failure in failures if failure.traceback)
     with disk_errors(folder):
         write(results, _environment(), keys, tracebacks)
@@ -163,6 +170,18 @@ def _conclude(
         log = f"; tracebacks are in {folder / TRACEBACKS}" if tracebacks else ""
         raise IncompleteRunError(f"{wrong[0]}{more}; the other cells are computed{log}", results)
     return results
+
+
+def _identities(loaded: LoadedSpec) -> dict[str, dict[str, Any]]:
+    """What the fits of each detector depend on beside settings, seed and clips."""
+    return {
+        name: {
+            "version": detector.version,
+            "source": plugins.source_id(type(detector)),
+            "inputs": detector.inputs(),
+        }
+        for name, detector in loaded.detectors.items()
+    }
 
 
 def _failed_metrics(metrics: pd.DataFrame) -> list[str]:

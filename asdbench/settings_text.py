@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
 import pydantic
@@ -27,15 +27,20 @@ def parse_assignment(text: str) -> tuple[str, Any]:
     return field.strip(), parse_value(value, f"--set {text}")
 
 
-def build_plugin(plugin: type[P], assignments: Iterable[str]) -> P:
+def build_plugin(plugin: type[P], assignments: Iterable[str], given: Mapping[str, Any] | None = None) -> P:
     """Make a plugin with settings from the command line.
+
+    Args:
+        plugin: its class.
+        assignments: ``NAME=VALUE`` texts.
+        given: settings that hold where the command line says nothing, such as those of a benchmark.
 
     Raises:
         UserError: a setting is unknown or has a wrong value.
     """
-    settings = dict(parse_assignment(text) for text in assignments)
+    settings = {**(given or {}), **dict(parse_assignment(text) for text in assignments)}
     for name in settings:
-        if name not in plugin.setting_names():
+        if name not in plugin.setting_names() and not plugin.rest_name():
             raise UserError(f"--set {name}: there is no setting '{name}'{did_you_mean(name, plugin.setting_names())}")
         if isinstance(settings[name], bool) and plugin.is_number(name):
             raise UserError(f"--set {name}={settings[name]}: found {settings[name]}, expected a number")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path as FilePath
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -13,7 +13,7 @@ import pydantic
 from asdbench import plugins
 from asdbench.errors import UserError, did_you_mean
 from asdbench.plugins import Plugin, Registry
-from asdbench.settings_text import parse_assignment
+from asdbench.settings_text import build_plugin, parse_assignment
 from asdbench.validation import first_error, shown
 from asdbench.yaml_file import Path, Places, read_yaml
 
@@ -97,6 +97,18 @@ class Statistics(_Model):
     margin: float = pydantic.Field(0.05, gt=0, lt=1)
 
 
+class Threshold(_Model):
+    """The score above which a clip is called anomalous; see `asdbench.metrics.threshold`.
+
+    Attributes:
+        method: "gamma", fitted to the scores of the training clips, or "empirical", of these scores themselves.
+        quantile: 0.9 lets one training clip in ten lie above.
+    """
+
+    method: Literal["gamma", "empirical"] = "gamma"
+    quantile: float = pydantic.Field(0.9, gt=0, lt=1)
+
+
 class Spec(_Model):
     """A benchmark; the fields are described in the documentation of the spec in README.md."""
 
@@ -119,6 +131,7 @@ class Spec(_Model):
     metrics: list[str] = ["auc", "pauc", "auc_source", "auc_target"]
     official: Literal[2020, 2021, 2022, 2023, 2024, 2025, 2026] | None = None
     statistics: Statistics = Statistics()
+    threshold: Threshold = Threshold()
 
     @pydantic.field_validator("seeds", "machines", "metrics")
     @classmethod
@@ -136,7 +149,12 @@ class Spec(_Model):
         return values
 
 
-_NESTED: dict[str, type[_Model]] = {"holdout": Holdout, "statistics": Statistics, "test_sets": TestSet}
+_NESTED: dict[str, type[_Model]] = {
+    "holdout": Holdout,
+    "statistics": Statistics,
+    "test_sets": TestSet,
+    "threshold": Threshold,
+}
 
 
 class LoadedSpec:
@@ -280,6 +298,28 @@ def load_spec(
     for override in overrides:
         _apply_override(data, places, override)
     return LoadedSpec(data, places, folder, list(plugin_files))
+
+
+def build_named(
+    registry: Registry[type[P]], name: str, entries: Mapping[str, PluginSpec], assignments: Iterable[str]
+) -> P:
+    """Make the plugin that a name on the command line stands for.
+
+    Args:
+        registry: plugins of its kind.
+        name: of an entry of a benchmark, whose settings are taken, or of a plugin.
+        entries: those of the benchmark; none without one.
+        assignments: settings that replace those of the entry, as ``NAME=VALUE``.
+
+    Raises:
+        UserError: there is no such entry or plugin, or a setting is wrong.
+    """
+    if name in entries:
+        return build_plugin(registry.get(entries[name].use), assignments, entries[name].settings)
+    if name not in registry.names():
+        known = [*entries, *registry.names()]
+        raise UserError(f"there is no {registry.kind} named '{name}'{did_you_mean(name, known)}")
+    return build_plugin(registry.get(name), assignments)
 
 
 def find_spec(source: str) -> FilePath:

@@ -1,15 +1,33 @@
-"""Saving what a detector has learnt, without pickle: arrays as safetensors, estimators by skops, the rest as JSON."""
+"""Saving what a detector has learnt, without pickle: arrays as safetensors, estimators by skops, the rest as JSON.
+
+Nothing in these files is code, and reading them runs none: JSON and safetensors hold data only, and of what a skops
+file may hold only classes of scikit-learn and a few containers of numbers are built.
+"""
 
 from __future__ import annotations
 
 import json
+import re
+import sys
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from asdbench.errors import UserError
+
+TREE, ARRAYS = "state.json", "arrays.safetensors"
+"""Files of a state: its shape and plain values, and its arrays; estimators are beside them."""
+
 _ARRAY, _ESTIMATOR, _TUPLE = "__array__", "__estimator__", "__tuple__"
-_TRUSTED = ("sklearn.", "numpy.", "scipy.", "builtins.")
+_ESTIMATOR_FILE = re.compile(r"\d+\.skops")
+_NUMBERS = {
+    "numpy.dtype",
+    "scipy.interpolate._bsplines.BSpline",
+    *(f"scipy.sparse._{kind}.{kind}_{what}" for kind in ("coo", "csc", "csr") for what in ("array", "matrix")),
+}
+"""What estimators hold beside scikit-learn's own classes and what skops builds anyway."""
 
 
 class StateError(TypeError):
@@ -26,19 +44,39 @@ def save_state(state: dict[str, Any], folder: Path) -> None:
 
     arrays: dict[str, np.ndarray] = {}
     tree = _pack(state, "", arrays, folder)
-    (folder / "state.json").write_text(json.dumps(tree))
-    (folder / "arrays.safetensors").write_bytes(save(arrays))  # so that a full disk says so
+    (folder / TREE).write_text(json.dumps(tree))
+    (folder / ARRAYS).write_bytes(save(arrays))  # so that a full disk says so
 
 
 def load_state(folder: Path) -> dict[str, Any]:
-    """Read what `save_state` wrote; tensors come back as arrays."""
+    """Read what `save_state` wrote; tensors come back as arrays.
+
+    Raises:
+        UserError: a file is missing, damaged, or holds what is no data; the message names it.
+    """
+    from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
-    arrays = load_file(folder / "arrays.safetensors")
-    tree = json.loads((folder / "state.json").read_text())
-    state = _unpack(tree, arrays, folder)
-    assert isinstance(state, dict)
-    return state
+    try:
+        arrays = load_file(folder / ARRAYS)
+    except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
+        raise UserError(f"{folder / ARRAYS}: the arrays cannot be read ({_reason(error)})") from error
+    try:
+        tree = json.loads((folder / TREE).read_text(encoding="utf-8"))
+        state = _unpack(tree, arrays, folder)
+        if not isinstance(state, dict):
+            raise ValueError(f"found a {type(state).__name__}, expected an object")
+        return state
+    except (OSError, KeyError, ValueError, TypeError, RecursionError) as error:
+        raise UserError(f"{folder / TREE}: the state cannot be read ({_reason(error)})") from error
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, FileNotFoundError):
+        return "there is no such file"
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    return " ".join(f"{error if isinstance(error, ValueError) else repr(error)}".split())
 
 
 def _pack(value: Any, at: str, arrays: dict[str, np.ndarray], folder: Path) -> Any:
@@ -73,10 +111,14 @@ def _unpack(value: Any, arrays: dict[str, np.ndarray], folder: Path) -> Any:
     if not isinstance(value, dict):
         return value
     if _ARRAY in value:
+        if value[_ARRAY] not in arrays:
+            raise ValueError(f"there is no array {value[_ARRAY]!r}")
         return arrays[value[_ARRAY]]
     if _TUPLE in value:
         return tuple(_unpack(item, arrays, folder) for item in value[_TUPLE])
     if _ESTIMATOR in value:
+        if not _ESTIMATOR_FILE.fullmatch(value[_ESTIMATOR]):
+            raise ValueError(f"found {value[_ESTIMATOR]!r}, expected the name of a file such as 0.skops")
         return _load_estimator(folder / value[_ESTIMATOR])
     return {key: _unpack(item, arrays, folder) for key, item in value.items()}
 
@@ -85,8 +127,11 @@ def _save_estimator(estimator: Any, at: str, folder: Path) -> str:
     import skops.io
 
     name = f"{sum(1 for _ in folder.glob('*.skops'))}.skops"
-    skops.io.dump(estimator, folder / name)
-    strange = [kind for kind in skops.io.get_untrusted_types(file=folder / name) if not kind.startswith(_TRUSTED)]
+    try:
+        skops.io.dump(estimator, folder / name)
+    except skops.io.exceptions.UnsupportedTypeException as error:
+        raise StateError(f"{at}: a {type(estimator).__name__} cannot be saved ({error})") from error
+    strange = refused_types(skops.io.get_untrusted_types(file=folder / name))
     if strange:
         raise StateError(f"{at}: the estimator holds a {strange[0]}, which cannot be saved safely")
     return name
@@ -95,5 +140,33 @@ def _save_estimator(estimator: Any, at: str, folder: Path) -> str:
 def _load_estimator(path: Path) -> Any:
     import skops.io
 
-    kinds = [kind for kind in skops.io.get_untrusted_types(file=path) if kind.startswith(_TRUSTED)]
-    return skops.io.load(path, trusted=kinds)
+    try:
+        kinds = skops.io.get_untrusted_types(file=path)
+        strange = refused_types(kinds)
+        if not strange:
+            return skops.io.load(path, trusted=kinds)
+    except Exception as error:  # whatever a damaged file leads to
+        raise UserError(f"{path}: the estimator cannot be read ({_reason(error)})") from error
+    raise UserError(f"{path}: the file holds a {strange[0]}, which is not loaded, since it could run code")
+
+
+def refused_types(names: Iterable[str], packages: Collection[str] = ("sklearn",)) -> list[str]:
+    """Those of the types that a skops file names which may not be built, since they could run code.
+
+    Classes that the packages define are built, and a few containers of numbers. Functions are refused, also those of
+    the packages and of numpy: a file could have them called with arguments of its choice. Nothing is imported for it:
+    skops has imported all of scikit-learn, and who trusts another package has imported what it needs.
+
+    Args:
+        names: what `skops.io.get_untrusted_types` says.
+        packages: the packages whose classes may be built.
+    """
+    return [name for name in names if name not in _NUMBERS and not _is_class(name, packages)]
+
+
+def _is_class(name: str, packages: Collection[str]) -> bool:
+    module, _, attribute = name.rpartition(".")
+    found = getattr(sys.modules.get(module), attribute, None)
+    if not isinstance(found, type):
+        return False
+    return {module.partition(".")[0], found.__module__.partition(".")[0]} <= set(packages)

@@ -183,8 +183,6 @@ class Store:
         Args:
             progress: called with the number of files done since the last call.
         """
-        from concurrent.futures import ThreadPoolExecutor
-
         stats = [file_stat(path) for path in paths]
         with self._index() as index:
             known = {row[0]: row[1:] for row in index.execute(f"SELECT path, size, mtime, ctime, info FROM {_TABLE}")}
@@ -196,12 +194,8 @@ class Store:
         if progress is not None:
             progress(len(infos))
         fresh = [position for position in range(len(paths)) if position not in infos]
-        with ThreadPoolExecutor(max_workers=2) as pool:  # decoding and hashing release the interpreter's lock
-            done = pool.map(audio.inspect, [paths[position] for position in fresh])
-            for position, info in zip(fresh, done, strict=True):
-                infos[position] = info
-                if progress is not None:
-                    progress(1)
+        done = audio.inspect_all([paths[position] for position in fresh], progress or (lambda count: None))
+        infos |= zip(fresh, done, strict=True)
         with self._index() as index:
             index.executemany(
                 f"INSERT OR REPLACE INTO {_TABLE} VALUES (?, ?, ?, ?, ?)",

@@ -14,8 +14,7 @@ from asdbench.exposure import without_hidden
 from asdbench.folders import locked, remove_abandoned, temporary_folder
 from asdbench.plugins import Generator, Part, Training
 from asdbench.progress import Progress
-from asdbench.settings_text import build_plugin
-from asdbench.spec import Exposure, LoadedSpec
+from asdbench.spec import Exposure, LoadedSpec, build_named
 from asdbench.store import disk_errors
 
 WORK = "training"
@@ -33,21 +32,14 @@ def generator_for_training(name: str, loaded: LoadedSpec | None, assignments: It
     Raises:
         UserError: there is no such generator, it does not learn, or it has a finished model already.
     """
-    settings = list(assignments)
-    use = name
-    if loaded is not None and name in loaded.generators:
-        use = loaded.generators[name].name
-        given = {text.partition("=")[0].strip() for text in settings}
-        of_spec = loaded.spec.generators[name].settings
-        settings += [f"{key}={value!r}" for key, value in of_spec.items() if key not in given]
-    elif loaded is not None and name not in plugins.generators.names():
-        known = [*loaded.generators, *plugins.generators.names()]
-        raise UserError(f"there is no generator named '{name}'{did_you_mean(name, known)}")
-    generator = build_plugin(plugins.generators.get(use), settings)
+    entries = loaded.spec.generators if loaded is not None else {}
+    generator = build_named(plugins.generators, name, entries, assignments)
     if not generator.learns:
-        raise UserError(f"the generator '{use}' does not learn, so it cannot be trained")
+        raise UserError(f"the generator '{generator.name}' does not learn, so it cannot be trained")
     if not generator.needs_training():
-        raise UserError(f"the settings of the generator '{use}' name a finished model; leave it out to train another")
+        raise UserError(
+            f"the settings of the generator '{generator.name}' name a finished model; leave it out to train another"
+        )
     generator.inputs()  # what is missing is said before any recording is read
     return generator
 

@@ -70,7 +70,7 @@ def _write_machine(
             audio.write(folder / name, wave, 16000)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def write_machine() -> Callable[..., None]:
     """Write short clips of a machine under a root, in DCASE layout."""
     return _write_machine
@@ -347,4 +347,28 @@ def tiny_t5(tmp_path_factory: pytest.TempPathFactory) -> Path:
         feed_forward_proj="gated-gelu",
     )
     T5ForConditionalGeneration(config).eval().save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_wav2vec2(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small wav2vec 2.0 encoder: 16 values for each 80 samples."""
+    import torch
+    from transformers import Wav2Vec2Config, Wav2Vec2FeatureExtractor, Wav2Vec2Model
+
+    torch.manual_seed(0)
+    config = Wav2Vec2Config(
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=32,
+        conv_dim=(16, 16),
+        conv_stride=(10, 8),
+        conv_kernel=(10, 8),
+        num_conv_pos_embeddings=8,
+        num_conv_pos_embedding_groups=2,
+    )
+    folder = tmp_path_factory.mktemp("wav2vec2")
+    Wav2Vec2Model(config).eval().save_pretrained(folder)
+    Wav2Vec2FeatureExtractor().save_pretrained(folder)
     return folder

@@ -41,7 +41,7 @@ def test_a_wheel_holds_one_package_and_all_of_it(wheel):
         assert f"asdbench/generators/{path.relative_to(ROOT / 'generators').as_posix()}" in names
     for path in (ROOT / "benchmarks").glob("*.yaml"):
         assert f"asdbench/benchmarks/{path.name}" in names
-    assert "asdbench/py.typed" in names
+    assert {"asdbench/py.typed", "asdbench/downloads/catalogue.yaml"} <= set(names)
     assert any(name.endswith("licenses/LICENSE") for name in names)
 
 

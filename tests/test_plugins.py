@@ -6,11 +6,16 @@ import subprocess
 import sys
 from typing import Literal
 
+import numpy as np
 import pydantic
 import pytest
 
+from asdbench import AnyEmbedding, clip_vectors
 from asdbench.errors import UserError
 from asdbench.plugins import Detector, Registry, datasets, detectors, generators, load_files, setting, source_id
+from asdbench.settings_text import build_plugin
+from asdbench.spec import load_spec
+from asdbench.testing import example_clips
 
 
 class Example(Detector):
@@ -34,6 +39,72 @@ def test_settings_are_validated_and_listed():
     for wrong in ({"k": 0}, {"k": "many"}, {"score": "c"}, {"other": 1}):
         with pytest.raises(pydantic.ValidationError):
             Example(**wrong)
+
+
+class Open(Detector):
+    """Takes settings that it does not declare."""
+
+    k: int = setting(3)
+    others: dict[str, int] = setting(default_factory=dict, rest=True)
+
+
+def test_settings_that_are_not_declared_go_into_the_one_that_takes_them():
+    given = Open(k=2, b=1, a=4)
+    assert given.settings() == {"k": 2, "others": {"b": 1, "a": 4}}
+    assert Open(**given.settings()).settings() == given.settings()
+    assert Open(others={"b": 1}, a=4).settings() == given.settings() | {"k": 3}
+    assert Open().settings() == {"k": 3, "others": {}}
+    assert (Open.rest_name(), Example.rest_name()) == ("others", "")
+    assert build_plugin(Open, ["a=4"]).others == {"a": 4}
+    for wrong in ({"a": "many"}, {"others": 3, "a": 4}):
+        with pytest.raises(pydantic.ValidationError):
+            Open(**wrong)
+
+
+class Hearing(Detector):
+    """Has a setting that is a plugin."""
+
+    embedding: AnyEmbedding = setting("logmel_stats")
+
+
+def test_a_setting_can_be_an_embedding():
+    default, named = Hearing(), Hearing(embedding={"use": "logmel_stats", "bands": 32})
+    assert (default.embedding.bands, named.embedding.bands) == (64, 32)
+    assert named.settings() == {"embedding": {"use": "logmel_stats", "bands": 32, "window_seconds": 1.0}}
+    assert Hearing(**named.settings()).settings() == named.settings()
+    assert Hearing(embedding=named.embedding).settings() == named.settings()
+    assert default.inputs() == {
+        "embedding.source": source_id(type(default.embedding)),
+        "embedding.version": default.embedding.version,
+    }
+
+
+@pytest.mark.parametrize(
+    ("entry", "words"),
+    [
+        ("logmel_stat", "did you mean 'logmel_stats'"),
+        ({"use": "logmel_stats", "band": 3}, "no setting 'band'; did you mean 'bands'"),
+        ({"use": "logmel_stats", "bands": 3}, "bands: found 3, expected greater than or equal to 8"),
+        ({"bands": 3}, r"expected the name of an embedding or a mapping such as \{use: NAME\}"),
+        (3, "expected the name of an embedding"),
+    ],
+)
+def test_an_embedding_that_cannot_be_is_said_in_a_sentence(entry, words):
+    with pytest.raises(pydantic.ValidationError, match=words):
+        Hearing(embedding=entry)
+    spec = {"name": "x", "dataset": {"use": "simulated"}, "detectors": {"d": {"use": "hearing", "embedding": entry}}}
+    detectors.add("hearing", Hearing)
+    with pytest.raises(UserError, match=f"detectors.d.embedding: .*{words}"):
+        load_spec(spec)
+
+
+def test_clip_vectors_are_means_in_the_order_of_the_clips(tmp_path):
+    clips = example_clips(tmp_path, 5, 0)
+    embedding = Hearing(embedding={"use": "logmel_stats", "window_seconds": 0.2}).embedding
+    found = clip_vectors(clips.without_labels(), embedding)
+    assert np.array_equal(found, [embedding.embed(wave).mean(axis=0) for wave in clips.waveforms()])
+    with pytest.raises(UserError, match="no clips to embed"):
+        clip_vectors(clips.select([]), embedding)
 
 
 def test_state_is_what_ends_in_an_underscore():

@@ -90,7 +90,8 @@ def test_the_folder_spec_runs_on_real_recordings(readme_file, asdbench_command, 
 
 
 def test_the_dcase_spec_runs_on_real_recordings(readme_file, asdbench_command, shared_data, tmp_path):
-    (tmp_path / "dcase2023").symlink_to(shared_data / "dcase2023_sample")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "dcase2023").symlink_to(shared_data / "dcase2023_sample")
     words = ["--set", "detectors.ae_mse.epochs=2", "--set", "detectors.ae_mahalanobis.epochs=2"]
     done = asdbench_command("run", readme_file("my_dcase.yaml").name, *words)
     gaps = pd.read_csv(results_folder(done, tmp_path) / "gaps_long.csv").set_index("machine")

@@ -149,6 +149,14 @@ def test_a_plugin_of_this_process_cannot_run_in_workers(spec_data, tmp_path):
     with pytest.raises(asdbench.UserError, match="'at_home' is known to this process only"):
         run(spec_data, tmp_path, workers=2)
 
+    @plugins.embedding("ear_of_home")
+    class Ear(plugins.Embedding):
+        """Lives here only, too."""
+
+    spec_data["detectors"] = {"heard": {"use": "embedding_knn", "embedding": "ear_of_home"}}
+    with pytest.raises(asdbench.UserError, match="'ear_of_home' is known to this process only"):
+        run(spec_data, tmp_path, workers=2)
+
 
 BROKEN = '''
 import os, signal, sys

@@ -14,6 +14,7 @@ from click.testing import CliRunner
 
 import asdbench
 from asdbench import cli, plugins
+from asdbench.cli.options import EXPOSURES
 from asdbench.runner import IncompleteRunError
 from asdbench.spec import Exposure
 
@@ -201,7 +202,7 @@ def test_exposure_of_a_folder(learner, data_root, asdbench_command, tmp_path):
         clips = json.loads((tmp_path / name / "model.json").read_text())["clips"]
         anomalies[name] = {clip["machine"] for clip in clips if clip["condition"] == "anomaly"}
     assert anomalies == {"none": set(), "other-machines": {"pump"}, "same-machine": {"fan", "pump"}}
-    assert get_args(Exposure) == cli.EXPOSURES
+    assert get_args(Exposure) == EXPOSURES
 
 
 def test_what_cannot_be_trained_is_said_in_one_sentence(

@@ -55,7 +55,7 @@ class Comparison:
             same mean over the machines that can be scored; see `asdbench.metrics.official.OfficialScore`.
         official_summary: official scores averaged over seeds, with intervals and the gap to the original set; see
             `asdbench.compare.official_scores.OFFICIAL_SUMMARY_COLUMNS`.
-        decisions: precision, recall and F1 by domain at the threshold fitted to training scores.
+        decisions: precision, recall and F1 by domain at the threshold from training scores.
         clips: how many clips there are of what.
         problems: the reasons for missing results that were given.
         machines: machine types, in the order of the report; ``detectors`` and ``generators`` likewise.
@@ -98,6 +98,7 @@ def compare(
     detectors: Sequence[str] | None = None,
     generators: Sequence[str] | None = None,
     quantile: float = threshold.QUANTILE,
+    threshold_method: str = threshold.METHODS[0],
     seed: int = 0,
     heard: Heard | None = None,
 ) -> Comparison:
@@ -118,7 +119,8 @@ def compare(
         detectors: all detectors that were to be used, in the order of the tables; the sorted names of those seen when
             left out.
         generators: all generators, likewise.
-        quantile: of the training scores' gamma distribution, for decisions.
+        quantile: of the training scores, at which the threshold of decisions lies.
+        threshold_method: one of `asdbench.metrics.threshold.METHODS`: what the quantile is taken of.
         seed: of the bootstrap.
         heard: what is known of the clips beside their scores.
 
@@ -150,7 +152,7 @@ def compare(
         heard=heard,
         official=official_scores,
         official_summary=_official_summary(table, specs, years, official_scores, scorer, confidence),
-        decisions=_decisions(table, specs, quantile),
+        decisions=_decisions(table, specs, quantile, threshold_method),
         clips=_clips(table),
         problems=_problems(table),
         machines=tuple(table.machines),
@@ -351,9 +353,9 @@ def _as_frame(machine: str, test_set: TestSet) -> pd.DataFrame:
     )
 
 
-def _decisions(table: ScoreTable, specs: Sequence[TestSetSpec], quantile: float) -> pd.DataFrame:
+def _decisions(table: ScoreTable, specs: Sequence[TestSetSpec], quantile: float, method: str) -> pd.DataFrame:
     limits = {
-        (machine, detector, seed): _limit(table.training_scores(machine, detector, seed), quantile)
+        (machine, detector, seed): _limit(table.training_scores(machine, detector, seed), quantile, method)
         for machine in table.machines
         for detector in table.detectors
         for seed in table.seeds
@@ -380,12 +382,12 @@ def _decisions(table: ScoreTable, specs: Sequence[TestSetSpec], quantile: float)
     return frame_of(rows, ("machine", "domain", *_CELL, *measured))
 
 
-def _limit(training_scores: detection.Scores, quantile: float) -> tuple[float, str]:
+def _limit(training_scores: detection.Scores, quantile: float, method: str) -> tuple[float, str]:
     """The threshold, or NaN and why there is none."""
     if not len(training_scores):
         return float("nan"), "no training scores"
     try:
-        return threshold.threshold(training_scores, quantile), ""
+        return threshold.threshold(training_scores, quantile, method), ""
     except ValueError as error:
         return float("nan"), f"no threshold: {error}"
 

@@ -72,7 +72,7 @@ def run_units(
     """
     schedule = _Schedule(units, on_start, on_end)
     if workers == 0:
-        with _one_thread():
+        with one_thread():
             while (unit := schedule.next()) is not None:
                 told = Throttle(partial(on_progress, unit))
                 schedule.record(unit, attempt(unit.message(), store, told))
@@ -236,7 +236,7 @@ def _kill(process: subprocess.Popen[str]) -> None:
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """Hold this process to one compute thread, as workers are, and restore what was set before."""
     from threadpoolctl import threadpool_limits
 

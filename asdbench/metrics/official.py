@@ -155,12 +155,28 @@ _RESULT_AREAS = {
 }
 
 
-def result_table(scores: pd.DataFrame) -> pd.DataFrame:
-    """Build the result file of one machine as the challenge publishes it (2022 on).
+def result_areas(year: int) -> dict[str, str]:
+    """The areas of a year's result files: name of the measure in `asdbench.metrics.detection` by column."""
+    if year == 2020:
+        return {"AUC": "auc", "pAUC": "pauc"}
+    within = {"AUC (source)": "auc_source_only", "AUC (target)": "auc_target_only"} if year == 2021 else {}
+    return _RESULT_AREAS | within
+
+
+def decision_columns(year: int) -> list[tuple[str, str | None]]:
+    """Columns of a year's result files that follow from decisions, and the domain of each; None for all clips."""
+    domains = (None,) if year == 2020 else ("source", "target")
+    names = ("precision", "recall", "F1 score")
+    return [(name if domain is None else f"{name} ({domain})", domain) for name in names for domain in domains]
+
+
+def result_table(scores: pd.DataFrame, year: int = 2023) -> pd.DataFrame:
+    """Build the result file of one machine as the challenge publishes it.
 
     Args:
         scores: one row a test clip with ``section``, ``domain``, ``condition``, ``score`` and ``decision`` (1 where the
-            clip is called anomalous).
+            clip is called anomalous; NaN where nothing was decided).
+        year: of the challenge: before 2021 there are no domains, and in 2021 the AUC of a domain is within the domain.
 
     Returns:
         One row a section, then "arithmetic mean" and "harmonic mean"; the columns are those of the published files.
@@ -173,20 +189,27 @@ def result_table(scores: pd.DataFrame) -> pd.DataFrame:
     for section, clips in sorted(scores.groupby("section"), key=lambda item: str(item[0])):
         is_anomaly, score, domain = arrays(clips)
         row: dict[str, object] = {"section": section}
-        for header, name in _RESULT_AREAS.items():
+        for header, name in result_areas(year).items():
             row[header] = getattr(detection, name)(is_anomaly, score, domain)
-        decision = _known(clips)["decision"].to_numpy() == 1
-        by_domain = [precision_recall_f1(is_anomaly[domain == d], decision[domain == d]) for d in ("source", "target")]
-        for index, name in enumerate(("precision", "recall", "F1 score")):
-            for column, values in zip(("source", "target"), by_domain, strict=True):
-                row[f"{name} ({column})"] = values[index]
+        decision = _known(clips)["decision"].to_numpy(dtype=np.float64)
+        for header, wanted in decision_columns(year):
+            inside = np.ones(len(score), dtype=bool) if wanted is None else domain == wanted
+            decided = not np.isnan(decision[inside]).any()
+            values = precision_recall_f1(is_anomaly[inside], decision[inside] == 1) if decided else (float("nan"),) * 3
+            row[header] = values[("precision", "recall", "F1 score").index(header.partition(" (")[0])]
         table.append(row)
-    frame = pd.DataFrame(table)
+    return with_means(pd.DataFrame(table))
+
+
+def with_means(rows: pd.DataFrame) -> pd.DataFrame:
+    """Add "arithmetic mean" and "harmonic mean" to a table whose first column is named ``section``."""
+    import pandas as pd
+
     means = [
-        {"section": name, **{column: mean(frame[column]) for column in frame.columns[1:]}}
+        {"section": name, **{column: mean(rows[column]) for column in rows.columns[1:]}}
         for name, mean in (("arithmetic mean", arithmetic_mean), ("harmonic mean", harmonic_mean))
     ]
-    return pd.concat([frame, pd.DataFrame(means)], ignore_index=True)
+    return pd.concat([rows, pd.DataFrame(means)], ignore_index=True)
 
 
 def arrays(clips: pd.DataFrame) -> tuple[detection.Labels, detection.Scores, detection.Domains]:

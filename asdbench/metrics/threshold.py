@@ -7,6 +7,9 @@ fit here keeps the location free, so scores may be negative and a detector that 
 the same, but asks for a shape of at least 1. That bounds the likelihood and excludes only densities that are infinite
 at the smallest score. Data with no or negative skew have their best fit at an ever lower location, where the gamma
 becomes a normal distribution; the search ends `FARTHEST` standard deviations below, where the two are alike.
+
+The alternative is the quantile of the training scores themselves (`METHODS`), which assumes no distribution: the share
+of training clips above it is what was asked for, whatever their scores look like. With few clips it is coarse.
 """
 
 from __future__ import annotations
@@ -22,6 +25,9 @@ if TYPE_CHECKING:
 
 QUANTILE = 0.9
 """Quantile of the fitted distribution that DCASE Task 2 uses: one training clip in ten lies above."""
+
+METHODS = ("gamma", "empirical")
+"""What the threshold is a quantile of: a gamma distribution fitted to the training scores, or these scores."""
 
 NEAREST, FARTHEST = 1e-6, 1e3
 """Distances of the location below the smallest score, in standard deviations, between which it is sought."""
@@ -91,15 +97,29 @@ def fit_gamma(scores: npt.ArrayLike) -> Gamma:
     return Gamma(fitted.shape, float(values[0] - np.exp(log_distance) * spread), fitted.scale * spread)
 
 
-def threshold(training_scores: npt.ArrayLike, quantile: float = QUANTILE) -> float:
-    """Return the score above which a clip is called anomalous: a quantile of the gamma fitted to training scores.
+def threshold(training_scores: npt.ArrayLike, quantile: float = QUANTILE, method: str = METHODS[0]) -> float:
+    """Return the score above which a clip is called anomalous.
+
+    Args:
+        training_scores: shape (clips,), finite: scores of the detector's own normal training clips.
+        quantile: which quantile; 0.9 lets one training clip in ten lie above.
+        method: one of `METHODS`. "empirical" interpolates linearly between two scores, as `numpy.quantile` does.
 
     Raises:
-        ValueError: as `fit_gamma`, or ``quantile`` is not between 0 and 1.
+        ValueError: ``quantile`` or ``method`` is not allowed, a score is not finite, or there are too few: "gamma"
+            needs two different ones (see `fit_gamma`), "empirical" one.
     """
     if not 0 < quantile < 1:
         raise ValueError(f"quantile is {quantile}; expected a number between 0 and 1")
-    return fit_gamma(training_scores).quantile(quantile)
+    if method == "gamma":
+        return fit_gamma(training_scores).quantile(quantile)
+    if method != "empirical":
+        raise ValueError(f"method is '{method}'; expected one of {', '.join(METHODS)}")
+    values = np.asarray(training_scores, dtype=np.float64).ravel()
+    if not len(values) or not np.isfinite(values).all():
+        bad = int((~np.isfinite(values)).sum())
+        raise ValueError(f"{bad} of {len(values)} training scores are not finite" if bad else "no training scores")
+    return float(np.quantile(values, quantile))
 
 
 def precision_recall_f1(is_anomaly: Labels, decision: Labels) -> tuple[float, float, float]:

@@ -88,6 +88,11 @@ class MimiiGen(Generator):
         "diffused",
         description="of each band: diffused: the U-Net makes them; modelled: drawn from a linear model of the caption",
     )
+    events: Literal["diffused", "modelled"] = setting(
+        "diffused",
+        description="of sounds that come and go: diffused: the U-Net makes them; modelled: drawn from a chain of "
+        "states (needs levels: modelled and codec: mdct:BANDS)",
+    )
 
     preset: Literal["smoke", "mini", "tiny", "small", "base", "paper"] = setting(
         "base", description="size of the U-Net"
@@ -171,6 +176,11 @@ class MimiiGen(Generator):
             ends = self.beta_start, self.beta_end
             check_schedule(self.timesteps, self.beta_schedule, *ends, prediction, self.zero_terminal_snr)
             check_inference_steps(self.inference_steps, self.timesteps, self.sampler)
+            if self.events == "modelled" and (self.levels != "modelled" or self.codec.partition(":")[0] != "mdct"):
+                raise UserError(
+                    f"events is 'modelled' with levels '{self.levels}' and codec '{self.codec}', expected levels "
+                    "'modelled' and a lapped transform, such as 'mdct:512'"
+                )
             if self.accumulation is not None and self.batch_size % self.accumulation:
                 raise UserError(
                     f"batch_size is {self.batch_size}, expected a multiple of accumulation, {self.accumulation}"
@@ -217,9 +227,9 @@ class MimiiGen(Generator):
         learn(self, training)
 
     def learnt_from(self, model: Path | None) -> pd.DataFrame | None:
-        from .record import read_record
+        from .record import read_heard
 
-        return read_record(self.place_of(model))
+        return read_heard(self.place_of(model))
 
     def fingerprints(self, model: Path | None) -> Fingerprints | None:
         from .record import read_fingerprints

@@ -25,14 +25,15 @@ from .conditioning.text import TextEncoder
 from .diffusion.backbone import PRESETS, build_backbone, smallest_frames
 from .diffusion.schedule import NoiseSchedule
 from .latents.cache import LatentCache
+from .latents.events import CLIPS, EventClip, EventModel
 from .latents.interface import LatentCodec, load_codec
 from .latents.lapped_transform import LappedTransform
-from .latents.levels import CONDITIONS, LevelModel, motion_of, unit_bands
+from .latents.levels import CONDITIONS, LevelModel, motion_of, unit_bands, words_of
 from .latents.space import LatentSpace, LatentStatistics
 from .model_card import ModelCard, Part, write_model_card
 from .pipeline import MimiiGenPipeline
 from .preview import save_grid
-from .record import write_fingerprints, write_record
+from .record import codec_clips, write_fingerprints, write_record
 from .training.examples import Example, split_examples
 from .training.loop import Parts, Trained, train
 from .training.settings import TrainingSettings
@@ -65,6 +66,9 @@ def learn(generator: MimiiGen, training: Training) -> None:
     levels = None
     if generator.levels == "modelled":
         levels = _levels(captioned, settings.validation_share, cache, codec)
+    events = None
+    if levels is not None and generator.events == "modelled":
+        events = _events(captioned, settings.validation_share, cache, codec, levels, generator.seed)
     statistics = _statistics(examples, settings.validation_share, cache, codec, levels)
     space = statistics.space(generator.channels, generator.normalization, codec.identity)
     unet = build_backbone(
@@ -82,7 +86,7 @@ def learn(generator: MimiiGen, training: Training) -> None:
             f"seconds: the clips to train on last {num_samples / codec.sample_rate:.3f} s, "
             f"the U-Net '{generator.preset}' needs at least {least:.3f} s"
         )
-    parts = Parts(unet, schedule, text, codec, space, levels=levels)
+    parts = Parts(unet, schedule, text, codec, space, levels=levels, events=events)
     model = _Model(parts, num_samples)
     trained = train(
         parts,
@@ -126,6 +130,7 @@ class _Model:
             codec=parts.codec.model,
             lapped_transform=parts.codec.to_dict() if isinstance(parts.codec, LappedTransform) else None,
             levels=parts.levels,
+            events=parts.events,
             latent_space=parts.space.to_dict(),
             null_embedding=null.cpu().tolist(),
             bandwidth=parts.codec.bandwidth,
@@ -232,8 +237,7 @@ def _text_encoder(generator: MimiiGen, captioned: Sequence[Captioned], device: t
 
 def _levels(captioned: Sequence[Captioned], share: float, cache: LatentCache, codec: LatentCodec) -> LevelModel:
     """Fit the levels of the clips that are trained on, by machine and condition."""
-    taught = {example.content_hash for example in split_examples([clip.example for clip in captioned], share)[0]}
-    clips = [clip for clip in captioned if clip.example.content_hash in taught]
+    clips = _taught(captioned, share)
     units = (unit_bands(_latents(cache, codec, clip.example.content_hash)) for clip in clips)
     measured = [(level[0], motion_of(unit)) for unit, level in units]
     told = [clip.description for clip in clips]
@@ -244,6 +248,43 @@ def _levels(captioned: Sequence[Captioned], share: float, cache: LatentCache, co
         {value for description in told for value in label_values(description)},
         np.array([motion for _, motion in measured]),
     )
+
+
+def _events(
+    captioned: Sequence[Captioned], share: float, cache: LatentCache, codec: LatentCodec, levels: LevelModel, seed: int
+) -> EventModel | None:
+    """Fit the events of the machines whose sound comes and goes, to some clips of each condition; None without any."""
+    if not isinstance(codec, LappedTransform):
+        raise UserError(f"events: codec '{codec.name}' is no lapped transform, expected one such as 'mdct:512'")
+    chosen: dict[str, dict[str, list[Captioned]]] = {}
+    for clip in sorted(_taught(captioned, share), key=lambda clip: clip.example.content_hash):
+        if levels.is_moving(clip.example.caption):
+            kinds = chosen.setdefault(clip.example.machine, {})
+            kinds.setdefault(clip.example.condition, []).append(clip)
+    clips = []
+    for kinds in chosen.values():
+        lengths = Counter(cache.num_samples(clip.example.content_hash) for kind in kinds.values() for clip in kind)
+        usual = max(lengths, key=lambda length: (lengths[length], length))
+        for kind in kinds.values():
+            kind = [clip for clip in kind if clip.description.fault is not None] or kind  # not those told vaguely
+            clips += [clip for clip in kind if cache.num_samples(clip.example.content_hash) == usual][:CLIPS]
+    if not clips:
+        return None
+    return EventModel.fit(
+        [_event_clip(clip, _latents(cache, codec, clip.example.content_hash)) for clip in clips], codec, seed
+    )
+
+
+def _event_clip(clip: Captioned, latents: torch.Tensor) -> EventClip:
+    told = clip.description
+    labels = frozenset(word for value in label_values(told) for word in words_of(value))
+    return EventClip(latents[0].cpu(), told.machine, group_words(told), clip.example.caption, labels)
+
+
+def _taught(captioned: Sequence[Captioned], share: float) -> list[Captioned]:
+    """The clips that are trained on, without those that validate."""
+    taught = {example.content_hash for example in split_examples([clip.example for clip in captioned], share)[0]}
+    return [clip for clip in captioned if clip.example.content_hash in taught]
 
 
 def _num_samples(generator: MimiiGen, clips: ClipSet, cache: LatentCache, codec: LatentCodec) -> int:
@@ -280,7 +321,7 @@ def _write(
             pipeline.unet.half()
         pipeline.save_pretrained(out)
         pipeline.unet.float()  # what is measured below has the weights as they were saved
-    write_record(out, [clip.row for clip in captioned])
+    write_record(out, [clip.row for clip in captioned], codec_clips(generator.codec))
     write_fingerprints(out, heard)
     write_captions(
         out / CAPTIONS, [CaptionRow(c.example.content_hash, c.example.clip_id, c.example.caption) for c in captioned]

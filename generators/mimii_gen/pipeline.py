@@ -35,7 +35,10 @@ from .diffusion.schedule import sampler as make_sampler
 from .disk import os_errors
 from .fields import Field, check_fields, is_count, is_number
 from .latents.codec import Codec
+from .latents.events import FILE as EVENTS
+from .latents.events import EventModel
 from .latents.interface import LatentCodec
+from .latents.lapped_transform import LappedTransform
 from .latents.lapped_transform import from_dict as transform_of
 from .latents.levels import CONDITIONS, LevelModel
 from .latents.levels import FILE as LEVELS
@@ -93,6 +96,7 @@ class MimiiGenPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers is
         tokenizer: its tokenizer.
         codec: the EnCodec model; None where the codec is a lapped transform.
         levels: levels by caption; None where the U-Net makes them too.
+        events: what comes and goes of some machines, by caption; None where the U-Net makes it too.
         space: layout and normalisation of the latents.
         sample_rate: of what is generated, in Hz.
     """
@@ -118,6 +122,7 @@ class MimiiGenPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers is
         num_samples: int = 240_000,
         lapped_transform: dict[str, int] | None = None,
         levels: LevelModel | None = None,
+        events: EventModel | None = None,
     ) -> None:
         """Put the parts together and check that they fit.
 
@@ -139,6 +144,7 @@ class MimiiGenPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers is
             num_samples: length of a clip at the codec's rate where a call does not say.
             lapped_transform: `LappedTransform.to_dict`, in place of a codec.
             levels: draws levels by caption, and puts them into what the U-Net makes; kept in a file of its own.
+            events: draws what comes and goes of some machines by caption, likewise.
 
         Raises:
             UserError: If a required part is missing, a value is of another type, or two parts do not fit.
@@ -159,7 +165,7 @@ class MimiiGenPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers is
             unet=unet, scheduler=scheduler, text_encoder=text_encoder, tokenizer=tokenizer, codec=codec
         )
         self.register_to_config(**fields, lapped_transform=lapped_transform)
-        self.levels = levels
+        self.levels, self.events = levels, events
         self._codec = _codec_of(codec, bandwidth, gain, lapped_transform)
         self._text = TextEncoder(text_encoder, tokenizer, max_tokens, "mean" if pooling == "mean" else "none")
         self.space = LatentSpace.from_dict(latent_space or {})
@@ -203,15 +209,18 @@ class MimiiGenPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers is
         """
         with os_errors(save_directory):
             super().save_pretrained(save_directory, **{**kwargs, "safe_serialization": True})
-            if self.levels is not None:
-                self.levels.save(Path(save_directory))
+            for model in (self.levels, self.events):
+                if model is not None:
+                    model.save(Path(save_directory))
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: Any, **kwargs: Any) -> Any:
-        """Load what `save_pretrained` wrote, the levels included; see `load_pipeline` for a loader that checks more."""
-        path = Path(pretrained_model_name_or_path) / LEVELS
-        if path.is_file():
-            kwargs.setdefault("levels", LevelModel.load(path))
+        """Load all that `save_pretrained` wrote; see `load_pipeline` for a loader that checks more."""
+        folder = Path(pretrained_model_name_or_path)
+        if (folder / LEVELS).is_file():
+            kwargs.setdefault("levels", LevelModel.load(folder / LEVELS))
+        if (folder / EVENTS).is_file():
+            kwargs.setdefault("events", EventModel.load(folder / EVENTS, _transform_in(folder)))
         return super().from_pretrained(pretrained_model_name_or_path, **kwargs)
 
     def compile_unet(self) -> None:
@@ -285,23 +294,38 @@ class MimiiGenPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers is
                 clean, levels = self._encode([audio[row] for row in rows], told)
             elif self.levels is not None:
                 levels = self.levels.draw(told, [int(seeds[row]) for row in rows])
-            latents = denoise(
-                self._predictor(told, guidance_scale, guidance_rescale, levels),
-                scheduler,
-                num_inference_steps,
-                draw_noise(generators, shape).to(self.unet.device),
-                generators,
-                clean=clean,
-                strength=1.0 if strength is None else strength,
-                on_step=report,
-            )
-            made = self.space.from_unet(latents)
-            if self.levels is not None and levels is not None:
-                made = self.levels.join(made, levels, told)
+            noise = draw_noise(generators, shape).to(self.unet.device)
+            eventful = self._eventful(told) if audio is None else []
+            if len(eventful) < len(told):
+                latents = denoise(
+                    self._predictor(told, guidance_scale, guidance_rescale, levels),
+                    scheduler,
+                    num_inference_steps,
+                    noise,
+                    generators,
+                    clean=clean,
+                    strength=1.0 if strength is None else strength,
+                    on_step=report,
+                )
+                made = self.space.from_unet(latents)
+                if self.levels is not None and levels is not None:
+                    made = self.levels.join(made, levels, told)
+            else:
+                made = torch.empty((len(told), self._codec.dim, shape[-1]), device=noise.device)
+                report(num_inference_steps)
+            if eventful and self.events is not None:
+                own = noise[eventful].flatten(1, 2)[:, : self._codec.dim]
+                made[eventful] = self.events.make(
+                    own, [told[row] for row in eventful], [int(seeds[rows[row]]) for row in eventful]
+                )
             if output_type == "audio":
                 made = self._codec.decode(made, num_samples)
             waveforms += list(made[:count].float().cpu().numpy())
         return waveforms
+
+    def _eventful(self, texts: Sequence[str]) -> list[int]:
+        """Rows whose machine has events: these are made of white noise, and the U-Net has nothing to add."""
+        return [] if self.events is None else [row for row, text in enumerate(texts) if self.events.knows(text)]
 
     @torch.inference_mode()
     def reconstruct(self, audio: Waveform) -> Waveform:
@@ -401,6 +425,11 @@ def _codec_of(
     if (model is None) == (transform is None):
         raise UserError("the pipeline has neither or both of a codec and a lapped_transform, expected one of them")
     return Codec(model, bandwidth, gain=gain) if model is not None else transform_of(transform)
+
+
+def _transform_in(folder: Path) -> LappedTransform:
+    """The lapped transform that the index of a model describes."""
+    return transform_of(_read_json(folder / "model_index.json").get("lapped_transform"))
 
 
 def load_pipeline(name: str, device: str | torch.device = "cpu", dtype: torch.dtype | None = None) -> MimiiGenPipeline:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,8 +24,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 RECORD, SEAL, INDEX = "training_clips.csv", "training_clips.json", "model_index.json"
-"""The table; its number of clips and a hash of them, since a table that lost rows would hide what was learnt; what a
-folder with a model holds."""
+"""The table, which a trained codec has too; its number of clips and a hash of them, since a table that lost rows would
+hide what was learnt; what a folder with a model holds."""
+CODEC_RECORD = "codec_clips.csv"
+"""The table of the clips that the model's codec was trained on, where its folder told them; sealed with the other."""
 FINGERPRINTS, UNET = "fingerprints.safetensors", "unet/diffusion_pytorch_model.safetensors"
 COLUMNS = (
     "clip_id",
@@ -41,14 +43,67 @@ COLUMNS = (
 )
 
 
-def write_record(folder: Path, rows: Sequence[dict[str, Any]]) -> None:
-    """Write the training clips of a model; rows have the keys of `COLUMNS`, attributes as a mapping."""
+CODEC_COLUMNS = ("clip_id", "machine", "section", "domain", "condition", "content_hash")
+
+
+def write_record(folder: Path, rows: Sequence[dict[str, Any]], codec: pd.DataFrame | None = None) -> None:
+    """Write the training clips of a model.
+
+    Args:
+        folder: of the model.
+        rows: the clips, with the keys of `COLUMNS`, attributes as a mapping.
+        codec: the clips that its codec has heard, see `codec_clips`.
+    """
     import pandas as pd
 
     texts = [row | {"attributes": json.dumps(row["attributes"], sort_keys=True)} for row in rows]
     pd.DataFrame(texts, columns=list(COLUMNS)).to_csv(folder / RECORD, index=False)
-    seal = {"clips": len(rows), "hash": data_hash(row["content_hash"] for row in rows)}
+    seal = _seal([row["content_hash"] for row in rows])
+    if codec is not None:
+        codec.to_csv(folder / CODEC_RECORD, index=False)
+        seal["codec"] = _seal(codec["content_hash"])
     (folder / SEAL).write_text(json.dumps(seal) + "\n", encoding="utf-8")
+
+
+def codec_clips(codec: str) -> pd.DataFrame | None:
+    """The clips that a codec was trained on, as `CODEC_COLUMNS`.
+
+    Args:
+        codec: the setting ``codec``.
+
+    Returns:
+        None where it does not tell: a transform has heard none, and of a downloaded codec nobody knows here.
+
+    Raises:
+        UserError: the table is damaged.
+    """
+    path = Path(codec).expanduser() / RECORD
+    return _read_codec_clips(path) if path.is_file() else None
+
+
+def read_heard(model: str | Path) -> pd.DataFrame | None:
+    """Read all clips that a model has heard: those that it was trained on, and then those of its codec alone.
+
+    The latter have no attributes: nobody can ask for clips like them. None where a model has no such table.
+
+    Raises:
+        UserError: there is no such model, or a table is damaged.
+    """
+    import pandas as pd
+
+    learnt, seal_path, path = read_record(model), _file(model, SEAL), _file(model, CODEC_RECORD)
+    if learnt is None or seal_path is None:
+        return None
+    sealed = json.loads(seal_path.read_text(encoding="utf-8")).get("codec")
+    if path is None:
+        if sealed is not None:
+            raise UserError(f"checkpoint: {model} lacks {CODEC_RECORD}, expected the clips that its codec has heard")
+        return learnt
+    codec = _read_codec_clips(path)
+    if sealed != _seal(codec["content_hash"]):
+        raise UserError(f"{path}: the table of training clips is damaged (its {len(codec)} clips are not sealed)")
+    codec = codec[~codec["content_hash"].isin(set(learnt["content_hash"]))]
+    return pd.concat([learnt, codec.assign(attributes=None, fault="", severity=None, caption="")], ignore_index=True)
 
 
 def read_record(model: str | Path) -> pd.DataFrame | None:
@@ -68,10 +123,10 @@ def read_record(model: str | Path) -> pd.DataFrame | None:
         severity = pd.Series([float(text) if text else None for text in frame["severity"]], dtype=object)
         frame = frame[list(COLUMNS)].assign(attributes=attributes, severity=severity)
         seal = json.loads(seal_path.read_text(encoding="utf-8"))
-        if seal != {"clips": len(frame), "hash": data_hash(frame["content_hash"])}:
+        if {name: seal[name] for name in ("clips", "hash")} != _seal(frame["content_hash"]):
             raise ValueError(f"its {len(frame)} clips are not those that {SEAL} speaks of")
         return frame
-    except (ValueError, KeyError, OSError) as error:
+    except (ValueError, KeyError, TypeError, OSError) as error:
         raise UserError(f"{path}: the table of training clips is damaged ({error})") from error
 
 
@@ -113,6 +168,20 @@ def describe(row: dict[str, Any]) -> Description:
         fault=row["fault"] or None,
         severity=row["severity"],
     )
+
+
+def _seal(content_hashes: Iterable[str]) -> dict[str, Any]:
+    hashes = list(content_hashes)
+    return {"clips": len(hashes), "hash": data_hash(hashes)}
+
+
+def _read_codec_clips(path: Path) -> pd.DataFrame:
+    import pandas as pd
+
+    try:
+        return pd.read_csv(path, dtype=str, keep_default_na=False)[list(CODEC_COLUMNS)]
+    except (ValueError, KeyError, OSError) as error:
+        raise UserError(f"{path}: the table of training clips is damaged ({error})") from error
 
 
 def _mapping(text: str) -> dict[str, str]:

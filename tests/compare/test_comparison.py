@@ -133,6 +133,20 @@ def test_decisions_use_the_threshold_of_the_training_clips(make_scores: Any, tes
     assert set(without["reason"]) == {"no training scores"}
 
 
+def test_decisions_at_a_quantile_of_the_training_scores_themselves(make_scores: Any, test_sets: Any) -> None:
+    scores = make_scores(machines=("fan",), detectors=("ae",), seeds=(0,))
+    how = {"quantile": 0.75, "threshold_method": "empirical"}
+    found = compare(scores, test_sets, ["fan"], resamples=10, **how).decisions
+    limit = np.quantile(scores["score"][scores["split"] == "train"], 0.75)
+    assert set(found["threshold"]) == {limit}
+    for row in found[found["source"] == "real"].to_dict("records"):
+        mine = scores[(scores["source"] == "real") & (scores["split"] == "test")]
+        mine = mine if row["domain"] == "all" else mine[mine["domain"] == row["domain"]]
+        anomalous = mine["condition"] == "anomaly"
+        assert row["recall"] == pytest.approx((mine["score"][anomalous] > limit).mean())
+        assert row["precision"] == pytest.approx(anomalous[mine["score"] > limit].mean())
+
+
 def test_clips_are_counted_once_and_copies_seen(make_scores: Any, test_sets: Any) -> None:
     scores = make_scores()
     copies = (scores["source"] == "effects") & scores["clip_id"].str.contains("000[0-4].wav")

@@ -97,3 +97,31 @@ def test_silence_gains_nothing_and_no_anomaly_is_undefined() -> None:
     truth, nothing = np.array([True, False]), np.zeros(2, dtype=bool)
     assert precision_recall_f1(truth, nothing) == (0.0, 0.0, 0.0)
     assert all(math.isnan(value) for value in precision_recall_f1(nothing, truth))
+
+
+@pytest.mark.parametrize("quantile", [0.05, 0.5, 0.9, 0.99])
+@pytest.mark.parametrize("clips", [1, 2, 7, 200])
+def test_the_empirical_threshold_is_the_quantile_of_numpy(quantile: float, clips: int) -> None:
+    scores = np.random.default_rng(clips).normal(size=clips)
+    assert threshold(scores, quantile, "empirical") == np.quantile(scores, quantile)
+
+
+def test_the_empirical_threshold_keeps_its_word_on_skewed_scores() -> None:
+    """Scores of two kinds of clips are no gamma; the share above the threshold is what was asked for all the same."""
+    rng = np.random.default_rng(0)
+    scores = np.r_[rng.normal(0, 1, 800), rng.normal(50, 1, 200)]
+    assert np.mean(scores > threshold(scores, 0.9, "empirical")) == pytest.approx(0.1, abs=0.001)
+    assert abs(np.mean(scores > threshold(scores, 0.9, "gamma")) - 0.1) > 0.02
+
+
+@pytest.mark.parametrize(
+    ("scores", "method", "words"),
+    [
+        ([], "empirical", "no training scores"),
+        ([1.0, math.nan], "empirical", "1 of 2 training scores are not finite"),
+        ([1.0, 2.0], "median", "method is 'median'; expected one of gamma, empirical"),
+    ],
+)
+def test_a_threshold_that_cannot_be_had(scores: list[float], method: str, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        threshold(scores, 0.9, method)

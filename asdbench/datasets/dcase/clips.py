@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 
 from asdbench import UserError
 from asdbench.datasets.dcase.names import ClipName
-from asdbench.datasets.dcase.tree import MACHINES, Place
+from asdbench.datasets.dcase.tree import Place
 from asdbench.datasets.listing import Folder
+from asdbench.downloads.catalogue import collection
 from asdbench.errors import did_you_mean
 
 Row = dict[str, Any]
@@ -53,6 +54,7 @@ class MachineClips:
 
 def check_year(year: int, found: dict[str, MachineClips], root: Path) -> None:
     """Refuse clips and machine types that the challenge of ``year`` does not have."""
+    machines = collection(f"dcase{year}").machines
     for machine, content in found.items():
         for clip in content.clips:
             if clip.name.by_id != (year == 2020):
@@ -60,10 +62,10 @@ def check_year(year: int, found: dict[str, MachineClips], root: Path) -> None:
                 raise UserError(f"{clip.path}: year {year} was asked for, but this is a name of {other}")
             if clip.place.domain and year > 2021:
                 raise UserError(f"{clip.path}: year {year} was asked for, but such folders are of 2021")
-        if machine not in MACHINES[year]:
+        if machine not in machines:
             raise UserError(
                 f"data root {root} holds the machine '{machine}', which DCASE {year} Task 2 does not have"
-                f"{did_you_mean(machine, MACHINES[year])}"
+                f"{did_you_mean(machine, machines)}"
             )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ from asdbench.datasets.dcase.clips import (
     refuse_repeated_names,
     without_anonymous_twins,
 )
+from asdbench.datasets.dcase.download import advice, fetch_missing
 from asdbench.datasets.dcase.join import add_truth
 from asdbench.datasets.dcase.names import EXPECTED_NAMES, parse_name, stem
 from asdbench.datasets.dcase.tree import place, year_of
@@ -27,9 +29,6 @@ from asdbench.datasets.listing import Folder, data_root, label_table, require_au
 
 if TYPE_CHECKING:
     import pandas as pd
-
-RECORDS = {2020: 3678171, 2021: 4562016, 2022: 6355122, 2023: 7882613, 2024: 10902294}
-"""Zenodo records of the development data, by year."""
 
 
 @dataset("dcase")
@@ -54,6 +53,14 @@ class DcaseDataset(Dataset):
     truth: str | None = setting(
         None, description="folder with the truth of anonymous clips (ground_truth_*.csv); by default sought under root"
     )
+    download: bool = setting(
+        False, description="offer to download machines that root lacks, before a run (as `asdbench data get` does)"
+    )
+
+    def fetch(self, machines: Sequence[str] | None) -> None:
+        """Download what the root lacks, with the setting ``download``; see `asdbench.Dataset.fetch`."""
+        if self.download:
+            fetch_missing(Path(self.root).expanduser(), self.year, machines)
 
     def machines(self) -> list[str]:
         """Machine types found under the root, sorted.
@@ -89,9 +96,8 @@ class DcaseDataset(Dataset):
 
     @cached_property
     def _root(self) -> Path:
-        record = RECORDS.get(self.year or 0)
-        where = f"the recordings of {self.year} (zenodo.org/records/{record}), unpacked" if record else ""
-        return data_root(self.root, where=where)
+        command = advice(Path(self.root).expanduser(), self.year)
+        return data_root(self.root, where=f"recordings, which {command} brings" if command else "")
 
     @cached_property
     def _folders(self) -> list[Folder]:

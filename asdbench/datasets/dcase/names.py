@@ -57,6 +57,18 @@ def stem(file_name: str) -> str:
     return base if f".{suffix.lower()}" in AUDIO_SUFFIXES else name
 
 
+def clip_key(name: str) -> str:
+    """What tells a clip from the others of its machine, of a file name or path in a list of clips.
+
+    Names of DCASE Task 2 are unique without folders and suffix; of other names the whole path counts.
+    """
+    base = stem(name)
+    if parse_name(base) is not None:
+        return base
+    path = name.replace("\\", "/").removeprefix("./")
+    return path[: len(path) - len(path.rpartition("/")[2])] + base
+
+
 def parse_name(name: str) -> ClipName | None:
     """Read a clip's name (without suffix), or return None where it follows no scheme of DCASE Task 2."""
     match = _SECTION_NAME.fullmatch(name)

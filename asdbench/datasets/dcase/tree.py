@@ -12,24 +12,6 @@ from asdbench.datasets.listing import Folder
 SUPPLEMENTAL = "supplemental"
 """Folder of 2025 and later with clean machine sounds and noise alone: neither training nor test clips of the task."""
 
-MACHINES: dict[int, frozenset[str]] = {
-    year: frozenset(names.split())
-    for year, names in {
-        2020: "fan pump slider valve ToyCar ToyConveyor",
-        2021: "fan gearbox pump slider valve ToyCar ToyTrain",
-        2022: "bearing fan gearbox slider valve ToyCar ToyTrain",
-        2023: "bearing fan gearbox slider valve ToyCar ToyTrain"
-        " bandsaw grinder shaker ToyDrone ToyNscale ToyTank Vacuum",
-        2024: "bearing fan gearbox slider valve ToyCar ToyTrain"
-        " 3DPrinter AirCompressor Scanner ToyCircuit HoveringDrone HairDryer ToothBrush RoboticArm BrushlessMotor",
-        2025: "bearing fan gearbox slider valve ToyCar ToyTrain"
-        " ToyRCCar ToyPet HomeCamera AutoTrash Polisher ScrewFeeder BandSealer CoffeeGrinder",
-        2026: "fan ToyCar ToyCarEmu bearingEmu gearboxEmu sliderEmu valveEmu"
-        " ToyDrone ToothBrush SewingMachine BlowerDustCollector Sander",
-    }.items()
-}
-"""Machine types of each year's development and evaluation data (Zenodo records of the challenge)."""
-
 _SPLIT_FOLDER = re.compile(
     r"(?:(?P<domain>source|target)_)?(?P<split>train|test)(?P<renamed>_rename)?(?:_r\d+)?", re.IGNORECASE
 )

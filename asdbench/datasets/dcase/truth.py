@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from asdbench import UserError
 from asdbench.datasets.dcase.attributes import TABLE_NAME, merge_attributes, read_attributes
-from asdbench.datasets.dcase.names import ClipName, parse_attributes, parse_name, stem
+from asdbench.datasets.dcase.names import ClipName, clip_key, parse_attributes, parse_name, stem
 from asdbench.datasets.dcase.tree import machine_name
 from asdbench.datasets.listing import Folder
 from asdbench.datasets.tables import Row, read_rows
@@ -57,7 +57,7 @@ class ClipTruth:
 
 
 Truth = dict[str, dict[str, ClipTruth]]
-"""What is known of each clip, by machine type and by name without suffix."""
+"""What is known of each clip, by machine type and by `asdbench.datasets.dcase.names.clip_key`."""
 
 
 def truth_files(folders: Iterable[Folder]) -> list[tuple[Folder, str]]:
@@ -71,8 +71,12 @@ def truth_files(folders: Iterable[Folder]) -> list[tuple[Folder, str]]:
     return found
 
 
-def read_truth(files: Iterable[tuple[Folder, str]]) -> Truth:
+def read_truth(files: Iterable[tuple[Folder, str]], any_names: bool = False) -> Truth:
     """Read truth files.
+
+    Args:
+        files: what `truth_files` found.
+        any_names: whether clips may have other names than those of DCASE Task 2.
 
     Raises:
         UserError: a file is malformed, or two rows contradict each other; the message names file and row.
@@ -89,7 +93,7 @@ def read_truth(files: Iterable[tuple[Folder, str]]) -> Truth:
         else:
             match = _FILE.fullmatch(name)
             assert match is not None
-            _read_values(path, _kind(folder, path), truth.setdefault(match["machine"], {}))
+            _read_values(path, _kind(folder, path), truth.setdefault(match["machine"], {}), any_names)
     return truth
 
 
@@ -103,10 +107,10 @@ def _kind(folder: Folder, path: str) -> str:
     )
 
 
-def _read_values(path: str, kind: str, clips: dict[str, ClipTruth]) -> None:
+def _read_values(path: str, kind: str, clips: dict[str, ClipTruth], any_names: bool) -> None:
     named: dict[str, str] = {}
-    for row in _clip_rows(path):
-        clip = stem(row.cells[0])
+    for row in _clip_rows(path, any_names):
+        clip = clip_key(row.cells[0])
         if clip in named:
             raise UserError(
                 f"{row.place}: the clip '{row.cells[0]}' stands there a second time (first in {named[clip]})"
@@ -149,7 +153,7 @@ def _full_name(row: Row) -> ClipName:
     return full
 
 
-def _clip_rows(path: str) -> Iterator[Row]:
+def _clip_rows(path: str, any_names: bool) -> Iterator[Row]:
     for position, row in enumerate(read_rows(path)):
         if (
             position == 0
@@ -157,7 +161,8 @@ def _clip_rows(path: str) -> Iterator[Row]:
             and row.cells[0].lower() in ("file_name", "filename", "file", "name")
         ):
             continue
-        _require_clip(row)
+        if not any_names:
+            _require_clip(row)
         yield row
 
 

@@ -8,9 +8,10 @@ import os
 import secrets
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+import pydantic
 
 from asdbench.audio import resample
 from asdbench.clips import ClipSet
@@ -29,19 +30,38 @@ def embedding_of(name: str | Embedding, settings: Mapping[str, Any] | None = Non
     Raises:
         UserError: there is no such embedding or setting, or a value is wrong.
     """
-    import pydantic
-
     if isinstance(name, Embedding):
         return name
     kind, given = embeddings.get(name), dict(settings or {})
     for word in given:
-        if word not in kind.setting_names():
+        if word not in kind.setting_names() and not kind.rest_name():
             raise UserError(f"the embedding '{name}' has no setting '{word}'{did_you_mean(word, kind.setting_names())}")
     try:
         return kind(**given)
     except pydantic.ValidationError as error:
         where, sentence = first_error(error, kind.setting_names())
         raise UserError(f"the embedding '{name}': {'.'.join(map(str, where))}: {sentence}") from None
+
+
+def _of_entry(entry: object) -> Embedding:
+    """The embedding that a setting names."""
+    if isinstance(entry, Embedding):
+        return entry
+    if isinstance(entry, str):
+        entry = {"use": entry}
+    if not isinstance(entry, dict) or not isinstance(entry.get("use"), str):
+        raise ValueError("expected the name of an embedding or a mapping such as {use: NAME}")
+    try:
+        return embedding_of(entry["use"], {name: value for name, value in entry.items() if name != "use"})
+    except UserError as error:
+        raise ValueError(str(error)) from error
+
+
+AnyEmbedding = Annotated[pydantic.InstanceOf[Embedding], pydantic.BeforeValidator(_of_entry)]
+"""Type of a setting that is an embedding: its name, or ``{use: NAME, …}`` with its settings.
+
+For example ``embedding: AnyEmbedding = setting("logmel_stats")``.
+"""
 
 
 def model_of(embedding: Embedding) -> str:
@@ -102,6 +122,20 @@ def embed_clips(
     if len({part.shape[1] for part in vectors}) > 1:
         raise PluginError(f"the embedding '{embedding.name}' gave vectors of different lengths")
     return EmbeddedClips(model, ids, tuple(vectors), np.stack(logits) if logits else None)
+
+
+def clip_vectors(clips: ClipSet, embedding: Embedding) -> Vectors:
+    """One vector a clip, in the order of the clips: the mean of those that an embedding gives it.
+
+    Returns:
+        Shape (clips, dim); what a clip gives depends on that clip only.
+
+    Raises:
+        UserError: there is no clip, or one cannot be embedded.
+    """
+    if len(clips) == 0:
+        raise UserError("there are no clips to embed")
+    return np.stack([_embed(embedding, clips, row)["vectors"].mean(axis=0) for row in range(len(clips))])
 
 
 def _embed(embedding: Embedding, clips: ClipSet, row: int) -> dict[str, Vectors]:

@@ -14,6 +14,7 @@ from asdbench.pretrained.device import choose_device
 from asdbench.pretrained.hub import quiet
 
 from ..disk import os_errors
+from ..record import CODEC_COLUMNS, RECORD
 from .loop import Trained, train
 from .settings import CodecSettings
 from .sound import Sound
@@ -21,8 +22,7 @@ from .sound import Sound
 if TYPE_CHECKING:
     from .part import CodecPart
 
-LOSSES, CLIPS, ABOUT = "losses.csv", "training_clips.csv", "training.json"
-_CLIP_COLUMNS = ["clip_id", "machine", "section", "domain", "condition", "content_hash"]
+LOSSES, ABOUT = "losses.csv", "training.json"
 
 
 def learn(part: CodecPart, training: Training) -> None:
@@ -46,7 +46,7 @@ def _write(part: CodecPart, training: Training, settings: CodecSettings, trained
     with quiet(), os_errors(out):
         trained.model.to(torch.device("cpu"), getattr(torch, part.weights)).save_pretrained(out)
     pd.DataFrame(trained.history).to_csv(out / LOSSES, index=False)
-    training.clips.frame[_CLIP_COLUMNS].to_csv(out / CLIPS, index=False)
+    training.clips.frame[list(CODEC_COLUMNS)].to_csv(out / RECORD, index=False)
     weights = sum(tensor.numel() for tensor in trained.model.parameters())
     about = {
         "settings": part.settings(late=False),

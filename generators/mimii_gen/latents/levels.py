@@ -39,7 +39,7 @@ from asdbench import UserError
 
 from ..randomness import stream
 
-__all__ = ["CONDITIONS", "FILE", "LevelModel", "motion_of", "unit_bands", "words_of"]
+__all__ = ["CONDITIONS", "FILE", "Group", "LevelModel", "group_edges", "motion_of", "unit_bands", "words_of"]
 
 Array = npt.NDArray[np.float64]
 
@@ -75,7 +75,7 @@ def words_of(text: str) -> frozenset[str]:
 
 
 @dataclass(frozen=True)
-class _Group:
+class Group:
     """The level of the clips whose caption has certain words.
 
     Attributes:
@@ -114,7 +114,19 @@ class _Group:
         captions: Sequence[frozenset[str]],
         vocabulary: Iterable[str],
         moving: bool,
-    ) -> _Group:
+        *,
+        with_pairs: bool = True,
+    ) -> Group:
+        """Fit in closed form.
+
+        Args:
+            names: words that the group's captions have in common.
+            levels: of its clips, shape (n, dim).
+            captions: words of each.
+            vocabulary: words that may be features.
+            moving: whether the clips have envelopes.
+            with_pairs: whether pairs of words are features too.
+        """
         counts = {word: sum(word in caption for caption in captions) for word in sorted(vocabulary)}
         words = tuple(word for word, count in counts.items() if 2 <= count < len(captions))
         has = np.array([[word in caption for word in words] for caption in captions], dtype=bool)
@@ -122,7 +134,7 @@ class _Group:
             (words[i], words[j])
             for i in range(len(words))
             for j in range(i + 1, len(words))
-            if (has[:, i] & has[:, j]).sum() >= _PAIR_SUPPORT
+            if with_pairs and (has[:, i] & has[:, j]).sum() >= _PAIR_SUPPORT
         )
         empty = np.zeros(0)
         shapeless = cls(names, words, pairs, *[empty] * 7)
@@ -139,6 +151,12 @@ class _Group:
         spread = np.maximum(_ranges(levels - mean).std(axis=0), 1e-3)
         return cls(names, words, pairs, centre, mean, slopes, directions, rest, spread, np.array([float(moving)]))
 
+    def draw(self, words: frozenset[str], random: np.random.Generator) -> Array:
+        """Draw the level of a clip whose caption has these words, shape (dim,)."""
+        level = self.mean + (self.features(words) - self.centre) @ self.slopes
+        level = level + random.standard_normal(len(self.directions)) @ self.directions
+        return np.asarray(level + random.standard_normal(len(self.mean)) * self.rest)
+
 
 def _ranges(levels: Array) -> Array:
     """Mean of levels, shape (n, dim), in `CONDITIONS` ranges of bands."""
@@ -154,12 +172,12 @@ class LevelModel:
         edges: where the groups of bands begin and end that have an envelope.
     """
 
-    def __init__(self, dim: int, groups: Sequence[_Group]) -> None:
+    def __init__(self, dim: int, groups: Sequence[Group]) -> None:
         if dim % _COARSE or dim < CONDITIONS:
             raise UserError(
                 f"levels: a codec with {dim} values a frame, expected a multiple of {_COARSE}, at least {CONDITIONS}"
             )
-        self.dim, self.edges = dim, _edges(dim)
+        self.dim, self.edges = dim, group_edges(dim)
         self.shape_dim = dim + len(self.edges) - 1
         self._groups = list(groups)
 
@@ -187,7 +205,7 @@ class LevelModel:
         for names in sorted(set(groups)):
             rows = [row for row, group in enumerate(groups) if group == names]
             moving = float(np.mean(motion[rows])) > _MOVING
-            fitted.append(_Group.fit(names, levels[rows], [told[row] for row in rows], vocabulary, moving))
+            fitted.append(Group.fit(names, levels[rows], [told[row] for row in rows], vocabulary, moving))
         return cls(levels.shape[1], fitted)
 
     # -- between latents and shapes
@@ -268,12 +286,18 @@ class LevelModel:
         return torch.from_numpy(np.stack(rows).astype(np.float32)).to(levels.device)
 
     def _draw(self, caption: str, seed: int) -> npt.NDArray[np.float32]:
-        group, random = self._group(caption), stream("level", seed)
-        level = group.mean + (group.features(words_of(caption)) - group.centre) @ group.slopes
-        level = level + random.standard_normal(len(group.directions)) @ group.directions
-        return np.asarray(level + random.standard_normal(self.dim) * group.rest, dtype=np.float32)
+        drawn = self._group(caption).draw(words_of(caption), stream("level", seed))
+        return drawn.astype(np.float32)
 
-    def _group(self, caption: str) -> _Group:
+    def is_moving(self, caption: str) -> bool:
+        """Whether the clips of a caption come and go.
+
+        Raises:
+            UserError: a caption belongs to no group of training clips.
+        """
+        return bool(self._group(caption).moving[0])
+
+    def _group(self, caption: str) -> Group:
         words = words_of(caption)
         fitting = [group for group in self._groups if words.issuperset(group.names)]
         if not fitting:
@@ -309,7 +333,7 @@ class LevelModel:
             with safe_open(path, framework="numpy") as file:
                 described = json.loads((file.metadata() or {})["words"])
                 groups = [
-                    _Group(
+                    Group(
                         tuple(row["names"]),
                         tuple(row["words"]),
                         tuple((a, b) for a, b in row["pairs"]),
@@ -368,12 +392,12 @@ def motion_of(unit: Tensor) -> float:
     return float((0.5 * torch.log(smooth + 1e-6)).abs().gt(_DEAD).float().mean())
 
 
-def _edges(dim: int) -> npt.NDArray[np.int64]:
-    """First band of each group, and behind the last one."""
+def group_edges(dim: int, mel_width: float = _WIDEST_MEL, least: int = 2) -> npt.NDArray[np.int64]:
+    """First band of each group, and behind the last one; a group is ``mel_width`` mel or ``least`` bands wide."""
     hz = np.arange(dim + 1) * 8000 / dim
     mel = np.where(hz < 1000, hz * 3 / 200, 15 + 27 * np.log(np.maximum(hz, 1) / 1000) / np.log(6.4))
     edges = [0]
     while edges[-1] < dim:
-        width = int(np.searchsorted(mel, mel[edges[-1]] + _WIDEST_MEL)) - edges[-1]
-        edges.append(min(dim, edges[-1] + max(2, width)))
+        width = int(np.searchsorted(mel, mel[edges[-1]] + mel_width)) - edges[-1]
+        edges.append(min(dim, edges[-1] + max(least, width)))
     return np.array(edges, dtype=np.int64)

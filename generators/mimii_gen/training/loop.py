@@ -28,6 +28,7 @@ from ..conditioning.text import TextEncoder
 from ..diffusion.backbone import smallest_frames
 from ..diffusion.schedule import NoiseSchedule, loss_weights
 from ..latents.cache import LatentCache
+from ..latents.events import EventModel
 from ..latents.interface import LatentCodec
 from ..latents.levels import LevelModel
 from ..latents.space import LatentSpace
@@ -63,6 +64,7 @@ class Parts:
         space: layout and normalisation of the latents.
         null: the null embedding, shape (tokens, dim); None for the text encoder's encoding of the empty caption.
         levels: takes the level out of the latents and puts it back; None where the U-Net makes it too.
+        events: makes what comes and goes of some machines; None where the U-Net makes it too.
     """
 
     unet: UNet2DConditionModel
@@ -72,6 +74,7 @@ class Parts:
     space: LatentSpace
     null: Tensor | None = None
     levels: LevelModel | None = None
+    events: EventModel | None = None
 
 
 @dataclass

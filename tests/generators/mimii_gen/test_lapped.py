@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 
 from asdbench import ClipSet, Request, Training, UserError, plugins
 from asdbench.generators.mimii_gen.generator import MimiiGen
+from asdbench.generators.mimii_gen.latents.events import FILE as EVENTS
 from asdbench.generators.mimii_gen.latents.levels import FILE, LevelModel
 from asdbench.generators.mimii_gen.pipeline import MimiiGenPipeline, load_pipeline
 
@@ -23,6 +24,7 @@ SETTINGS = {
     "channels": LevelModel(BANDS, []).shape_dim,
     "normalization": "dimension",
     "levels": "modelled",
+    "events": "modelled",
     "text_encoder": "new",
     "train_text_encoder": True,
     "preset": "mini",
@@ -77,7 +79,7 @@ def test_levels_are_right_after_three_steps(model: Path, clips: ClipSet) -> None
 
 def test_one_seed_gives_the_same_losses_and_weights_twice(model: Path, clips: ClipSet, tmp_path: Path) -> None:
     again = train(clips, tmp_path / "b")
-    for name in ("unet/diffusion_pytorch_model.safetensors", "text_encoder/model.safetensors", FILE):
+    for name in ("unet/diffusion_pytorch_model.safetensors", "text_encoder/model.safetensors", FILE, EVENTS):
         first, second = load_file(model / name), load_file(again / name)
         assert first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)
     texts = [next(out.parent.glob("work/checkpoints/*3/state.json")).read_text() for out in (model, again)]
@@ -100,6 +102,29 @@ def test_loaded_as_a_pipeline_of_diffusers(model: Path) -> None:
     assert all(np.array_equal(one, other) for one, other in zip(first, second, strict=True))
     alone = load_pipeline(str(model))(captions[1:], seeds=[2], num_inference_steps=3)
     assert np.abs(alone[0] - first[1]).max() < 1e-5 * np.abs(first[1]).max()
+
+
+def test_what_comes_and_goes_is_made_by_the_events_and_what_is_steady_by_the_network(model: Path) -> None:
+    fan, slider = (
+        "A recording of a normal fan in the source domain.",
+        "An anomalous slide rail, with a no grease fault.",
+    )
+    with_events, without = load_pipeline(str(model)), load_pipeline(str(model))
+    assert with_events.events is not None
+    assert with_events.events.knows(slider) and not with_events.events.knows(fan)
+    without.events = None
+    ours, theirs = (one([fan, slider], seeds=[1, 2], num_inference_steps=3) for one in (with_events, without))
+    assert np.array_equal(ours[0], theirs[0]) and not np.array_equal(ours[1], theirs[1])
+    with_events.unet.requires_grad_(False).conv_in.weight.zero_()
+    np.testing.assert_allclose(with_events([slider], seeds=[2])[0], ours[1], atol=1e-5 * np.abs(ours[1]).max())
+
+
+def test_events_are_learnt_with_levels_and_a_lapped_transform_only() -> None:
+    for other in ({"levels": "diffused"}, {"codec": "facebook/encodec_24khz"}):
+        with pytest.raises(
+            UserError, match=r"events is 'modelled' with levels .* expected levels 'modelled' and a lapped"
+        ):
+            MimiiGen(**SETTINGS | other)
 
 
 def test_the_codec_control_is_the_clip_itself(model: Path, clips: ClipSet) -> None:

@@ -5,22 +5,30 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from asdbench import ClipSet, UserError, audio
+from asdbench.exposure import refuse_leaks
 from asdbench.fingerprinting import fingerprint, nearest
+from asdbench.generating import Wish, rows_for
 from asdbench.generators.mimii_gen.diffusion.backbone import build_backbone
 from asdbench.generators.mimii_gen.generator import MimiiGen
 from asdbench.generators.mimii_gen.record import (
+    CODEC_COLUMNS,
+    CODEC_RECORD,
     FINGERPRINTS,
     INDEX,
+    RECORD,
     UNET,
+    codec_clips,
     count_parameters,
     read_fingerprints,
     read_record,
     write_fingerprints,
     write_record,
 )
+from asdbench.roles import Roles
 
 
 @pytest.fixture
@@ -124,3 +132,53 @@ def test_a_table_that_lost_a_clip_is_refused(model: Path) -> None:
     path.write_text("".join(path.read_text().splitlines(keepends=True)[:2]))
     with pytest.raises(UserError, match="the table of training clips is damaged"):
         read_record(model)
+
+
+def codec_folder(folder: Path, clips: pd.DataFrame) -> Path:
+    """The folder of a codec, as far as it tells what was heard."""
+    folder.mkdir()
+    clips[list(CODEC_COLUMNS)].to_csv(folder / RECORD, index=False)
+    return folder
+
+
+def test_a_model_has_heard_what_its_codec_was_trained_on(model: Path, tmp_path: Path) -> None:
+    heard = codec_folder(tmp_path / "codec", pd.DataFrame([row(1), row(2, condition="normal", machine="pump")]))
+    write_record(model, [row(0), row(1)], codec_clips(str(heard)))
+    found = MimiiGen(checkpoint=str(model)).learnt_from(None)
+    assert found is not None
+    assert list(found["content_hash"]) == ["hash 0", "hash 1", "hash 2"]
+    assert list(found["condition"]) == ["anomaly", "anomaly", "normal"]
+    assert list(found["attributes"].notna()) == [True, True, False]
+    assert list(rows_for(Wish(conditions=("normal",), count=1), found)["machine"]) == ["fan"]  # no pump to ask for
+    known = read_record(model)
+    assert known is not None and len(known) == 2  # what captions are made from
+
+
+def test_a_benchmark_refuses_to_test_on_what_the_codec_has_heard(model: Path, clips: ClipSet, tmp_path: Path) -> None:
+    heard = codec_folder(tmp_path / "codec", clips.frame)
+    write_record(model, [row(0)], codec_clips(str(heard)))
+    roles = Roles(fit=clips.select([]), pool=clips.select([0, 1]), test=clips.select([2]))
+    with pytest.raises(UserError, match="learnt from 1 of the 1 clips that this benchmark tests on"):
+        refuse_leaks(MimiiGen(checkpoint=str(model)).learnt_from(None), clips, roles, "same-machine")
+    write_record(model, [row(0)])
+    (model / CODEC_RECORD).unlink()
+    refuse_leaks(MimiiGen(checkpoint=str(model)).learnt_from(None), clips, roles, "same-machine")
+
+
+def test_transforms_and_downloaded_codecs_tell_of_no_clips() -> None:
+    assert codec_clips("mdct:512") is None
+    assert codec_clips("facebook/encodec_24khz") is None
+
+
+@pytest.mark.parametrize("damage", ["lost", "shortened", "no table"])
+def test_what_the_codec_has_heard_cannot_get_lost(model: Path, tmp_path: Path, damage: str) -> None:
+    heard = codec_folder(tmp_path / "codec", pd.DataFrame([row(1), row(2)]))
+    write_record(model, [row(0)], codec_clips(str(heard)))
+    path = model / CODEC_RECORD
+    lines = path.read_text().splitlines(keepends=True)
+    if damage == "lost":
+        path.unlink()
+    else:
+        path.write_text("".join(lines[:2]) if damage == "shortened" else "nothing\n")
+    with pytest.raises(UserError, match=CODEC_RECORD):
+        MimiiGen(checkpoint=str(model)).learnt_from(None)

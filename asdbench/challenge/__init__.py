@@ -1,0 +1,1 @@
+"""The files of DCASE Task 2: anybody's scores and decisions read and evaluated, and those of runs written."""

@@ -1,0 +1,6 @@
+"""``python -m asdbench.cli``."""
+
+from asdbench.cli import main
+
+if __name__ == "__main__":
+    main()

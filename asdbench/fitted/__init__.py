@@ -1,0 +1,1 @@
+"""Detectors in use: fitted once, saved without pickle, loaded anywhere, scoring folders of recordings."""

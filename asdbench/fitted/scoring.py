@@ -1,0 +1,98 @@
+"""Scoring recordings with a fitted detector, a few at a time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from asdbench.audio import AUDIO_SUFFIXES, inspect_all
+from asdbench.clips import ClipSet
+from asdbench.datasets.dcase.names import parse_name, stem
+from asdbench.datasets.listing import walk
+from asdbench.errors import UserError
+from asdbench.fitted.record import Record
+from asdbench.plugins import Detector
+from asdbench.progress import Progress
+
+AT_ONCE = 64
+"""Clips that a detector is given at a time, so that it need not hold thousands of them."""
+
+
+def listed(source: Path, record: Record, progress: Progress) -> ClipSet:
+    """The recordings of a folder and of the folders in it, or one recording, as a detector is to hear them.
+
+    Every file is checked before any is scored.
+
+    Raises:
+        UserError: there are none, or one cannot be used; the message names it.
+    """
+    source = source.expanduser()
+    if not source.exists():
+        raise UserError(f"{source}: no such file or folder, expected recordings")
+    files = {source.name: str(source)}
+    if source.is_dir():
+        files = {folder.clip_id(name): folder.file(name) for folder in walk(source.absolute()) for name in folder.audio}
+        if not files:
+            raise UserError(f"{source}: no recordings in it, expected files that end in {', '.join(AUDIO_SUFFIXES)}")
+    names = sorted(files)
+    sections = record.fitted.sections
+    rows = [
+        {
+            "clip_id": name,
+            "path": files[name],
+            "machine": record.fitted.machine,
+            "section": _section(name) or (sections[0] if len(sections) == 1 else "00"),
+            "domain": "unknown",
+            "split": "test",
+            "condition": "unknown",
+            "attributes": {},
+        }
+        for name in names
+    ]
+    with progress.steps("checking recordings", len(names), "file") as steps:
+        infos = list(inspect_all([files[name] for name in names], steps.advance))
+    return ClipSet.from_files(rows, record.audio.sample_rate, record.audio.channel, infos=infos)
+
+
+def score_clips(plugin: Detector, clips: ClipSet, progress: Progress) -> npt.NDArray[np.float64]:
+    """The scores of clips, shape (len(clips),); labels are blanked, as in a benchmark.
+
+    As in a benchmark there is one compute thread, so that the scores are the same to the last digit.
+
+    Raises:
+        UserError: a clip cannot be scored; the message names it where it is to blame.
+        PluginError: the detector does not give one finite number a clip.
+    """
+    from asdbench.execute.local import one_thread
+
+    parts = [np.empty(0)]
+    with one_thread(), progress.steps("scoring", len(clips), "recording") as steps:
+        for start in range(0, len(clips), AT_ONCE):
+            part = clips.select(np.arange(start, min(start + AT_ONCE, len(clips))))
+            parts.append(_scores(plugin, part))
+            steps.advance(len(part))
+    return np.concatenate(parts)
+
+
+def _scores(plugin: Detector, clips: ClipSet) -> npt.NDArray[np.float64]:
+    from asdbench.execute.stages import checked_scores
+
+    try:
+        return checked_scores(plugin.score(clips.without_labels()), len(clips))
+    except UserError:
+        raise
+    except Exception as error:
+        reason = f"'{plugin.name}' failed: {type(error).__name__}: {error}"
+        if len(clips) == 1:
+            raise UserError(f"{clips.file(0)}: {reason}") from error
+        for row in range(len(clips)):  # which one is it?
+            _scores(plugin, clips.select([row]))
+        raise UserError(f"{clips.file(0)} and the {len(clips) - 1} recordings after it: {reason}") from error
+
+
+def _section(name: str) -> str:
+    """The section that a file's name says, as those of DCASE Task 2 do; "" for other names."""
+    found = parse_name(stem(name))
+    return found.section if found is not None else ""

@@ -1,0 +1,133 @@
+"""Any outlier detector of scikit-learn or PyOD, by its import path, on vectors of clips.
+
+Sources: F. Pedregosa et al., "Scikit-learn: machine learning in Python", JMLR 12, 2011; Y. Zhao et al., "PyOD: a Python
+toolbox for scalable outlier detection", JMLR 20, 2019.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from asdbench import AnyEmbedding, ClipSet, Detector, UserError, clip_vectors, detector, did_you_mean, setting
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+__all__ = ["SklearnModel"]
+
+
+@detector("sklearn")
+class SklearnModel(Detector):
+    """Any outlier detector of scikit-learn or PyOD by import path, on pooled log-mel or any embedding.
+
+    Parameters of the model stand beside ``model``: ``{use: sklearn, model: sklearn.svm.OneClassSVM, nu: 0.1}``. Its
+    ``random_state`` comes from the seed, and ``novelty`` is on, where it has them and they are not given.
+    """
+
+    model: str = setting(description="import path of the class, such as sklearn.neighbors.LocalOutlierFactor")
+    embedding: AnyEmbedding = setting(
+        "logmel_stats", description="what the model sees: an embedding by name, or with settings: {use: NAME, …}"
+    )
+    standardise: bool = setting(True, description="bring each value to mean 0 and deviation 1 over the training clips")
+    model_parameters: dict[str, Any] = setting(
+        default_factory=dict, rest=True, description="parameters of the model; they may as well stand beside 'model'"
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._estimator()
+
+    def inputs(self) -> dict[str, str]:
+        package = sys.modules[self.model.partition(".")[0]]
+        return super().inputs() | {"model": f"{package.__name__} {getattr(package, '__version__', '')}"}
+
+    def fit(self, clips: ClipSet) -> None:
+        import numpy as np
+
+        vectors = clip_vectors(clips, self.embedding)
+        self.mean_, self.scale_ = np.zeros(vectors.shape[1]), np.ones(vectors.shape[1])
+        if self.standardise:
+            deviations = vectors.std(axis=0)
+            self.mean_, self.scale_ = vectors.mean(axis=0), np.where(deviations > 0, deviations, 1.0)
+        model = self._estimator()
+        try:
+            model.fit((vectors - self.mean_) / self.scale_)
+        except Exception as error:  # which errors there are depends on the model
+            raise UserError(
+                f"model: {self.model} cannot be fitted to {len(vectors)} clips of {vectors.shape[1]} values: "
+                f"{_reason(error)}"
+            ) from error
+        self.model_ = model
+
+    def score(self, clips: ClipSet) -> npt.NDArray[np.float64]:
+        import numpy as np
+
+        from .importing import is_pyod
+
+        vectors = (clip_vectors(clips, self.embedding) - self.mean_) / self.scale_
+        if is_pyod(type(self.model_)):
+            # One by one, as some of them (ECOD, COPOD) rank clips among those that they are given together.
+            rows = [self.model_.decision_function(row[None]) for row in vectors]
+            return np.concatenate(rows).astype(np.float64)
+        rate = getattr(self.model_, "score_samples", None) or self.model_.decision_function
+        return -np.asarray(rate(vectors), dtype=np.float64)
+
+    def get_state(self) -> dict[str, Any]:
+        """As `Detector.get_state`; estimators of other packages than scikit-learn as the bytes of a skops file."""
+        from .saving import packed
+
+        state = super().get_state()
+        model = state.get("model_")
+        if model is not None and not type(model).__module__.startswith("sklearn."):
+            state["model_"] = packed(model)
+        return state
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Restore what `get_state` returned."""
+        import numpy as np
+
+        from .importing import outlier_detector
+        from .saving import unpacked
+
+        super().set_state(state)
+        if isinstance(self.model_, np.ndarray):
+            self.model_ = unpacked(self.model_, outlier_detector(self.model))
+
+    def _estimator(self) -> Any:
+        """The model with its parameters, not fitted.
+
+        Raises:
+            UserError: names the setting that is wrong.
+        """
+        import inspect
+
+        from .importing import outlier_detector
+
+        kind = outlier_detector(self.model)
+        known = [name for name in inspect.signature(kind).parameters if name not in ("args", "kwargs")]
+        for name in self.model_parameters:
+            if name not in known:
+                raise UserError(f"{name}: {kind.__name__} has no such parameter{did_you_mean(name, known)}")
+        parameters = dict(self.model_parameters)
+        if "random_state" in known:
+            parameters.setdefault("random_state", int(self.rng("model").integers(2**31)))
+        if "novelty" in known:
+            parameters.setdefault("novelty", True)
+        try:
+            model = kind(**parameters)
+            if hasattr(model, "_parameter_constraints"):  # scikit-learn's own check, which `fit` would make
+                model._validate_params()
+        except Exception as error:
+            raise UserError(f"model: {self.model}: {_reason(error)}") from error
+        if not hasattr(model, "score_samples") and not hasattr(model, "decision_function"):
+            field = "novelty: found false, expected true" if "novelty" in known else f"model: {self.model}"
+            raise UserError(
+                f"{field}: with these parameters {kind.__name__} scores no clips but those it was fitted to"
+            )
+        return model
+
+
+def _reason(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")

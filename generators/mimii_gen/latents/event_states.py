@@ -1,0 +1,178 @@
+"""What a sound that comes and goes is made of: a background, and states that each add a spectrum of their own.
+
+The coefficients of a short lapped transform (frames of 8 ms) are taken to be independent Gaussian noise, whose variance
+in a band is that of the clip's background plus that of the state which the machine is in: the impact of a plunger, its
+ring, the jet that follows. In each clip a state is louder or softer by a gain of its own. States, backgrounds, gains
+and transitions are fitted by expectation maximisation; the first state is the background alone.
+
+Noise with a variance for each time and frequency is the model behind non-negative matrix factorisation with the
+Itakura-Saito divergence (C. Fevotte, N. Bertin and J.-L. Durrieu, Neural Computation 21, 2009); one spectrum at a time,
+chosen by a Markov chain, is an autoregressive-free case of the hidden Markov models of speech (L. R. Rabiner, Proc.
+IEEE 77, 1989).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from .hidden_markov import Floats, most_likely_paths, posteriors
+from .levels import group_edges
+
+__all__ = ["Heard", "States", "fit_states"]
+
+Array = npt.NDArray[np.float64]
+
+_STATES = 32
+_ITERATIONS = 14
+_GROUP_MEL = 1.6
+"""Width in mel of the groups of bands by which states are told apart."""
+_STILL = 0.15
+"""Share of a clip's frames, the softest, that its background is first measured in."""
+_STEADY = 9
+"""Frames over which softness is measured: the mean of a few is soft by chance."""
+_LOUD = 0.25
+"""Share of a clip's frames, the loudest, that the states are first sought in, with a few of the others."""
+_OTHERS = 0.05
+_CLUSTERED = 15_000
+"""Most frames that the states are first sought in."""
+_FEWEST = 4
+"""Frames that a state is sought in, on average at least."""
+_STAY = 0.7
+"""Probability of staying in a state before anything is known."""
+_BACKGROUND_PRIOR, _GAIN_PRIOR = 5.0, 20.0
+"""Weight of what was known of a clip's background (frames) and of a gain of 1 (as many frames and bands)."""
+_GAINS = (0.05, 20.0)
+_HARDLY = 1.0
+"""Power relative to the background that a state which is hardly there adds at most in any group of bands."""
+_PRUNED = (3, 7)
+"""Iterations before which such states are left out."""
+_QUIET = 1e-14
+"""Least power: digital silence has a logarithm too."""
+
+
+@dataclass(frozen=True)
+class States:
+    """The states of a machine.
+
+    Attributes:
+        spectra: power that each state adds to the background in each band, shape (states, bands); 0 for the first.
+        quiet: of each state whether it is hardly more than the background, shape (states,).
+    """
+
+    spectra: Array
+    quiet: npt.NDArray[np.bool_]
+
+    def relative(self, path: npt.NDArray[np.integer], gains: Array, background: Array) -> Array:
+        """Power relative to the background, 1 or more, shape (bands, T).
+
+        Args:
+            path: the state in each frame, shape (T,).
+            gains: of each state in this clip, shape (states,).
+            background: power of the background in each band, shape (bands,).
+        """
+        added = 1 + gains[:, None] * self.spectra / np.maximum(background, _QUIET)
+        return np.asarray(added[path].T)
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What was heard in some clips.
+
+    Attributes:
+        paths: the state in each frame, shape (clips, T).
+        gains: of each state in each clip, shape (clips, states).
+        backgrounds: power in each band, shape (clips, bands).
+    """
+
+    paths: npt.NDArray[np.uint8]
+    gains: Array
+    backgrounds: Array
+
+
+def fit_states(
+    power: Floats, seed: int, *, states: int = _STATES, iterations: int = _ITERATIONS
+) -> tuple[States, Heard]:
+    """Fit the states of a machine to its clips.
+
+    Args:
+        power: squared coefficients of clips of one length, shape (clips, T, bands).
+        seed: of the first guess.
+        states: how many there are at most, the background among them; those that are hardly there are left out.
+        iterations: of expectation maximisation.
+    """
+    edges = group_edges(power.shape[2], _GROUP_MEL, 1)
+    widths = np.diff(edges).astype(np.float32)
+    grouped = np.add.reduceat(power, edges[:-1], axis=2)
+    backgrounds, spectra = _first_guess(power, grouped, edges, states, seed)
+    states = len(spectra)
+    gains = np.ones((len(power), states))
+    transitions = np.full((states, states), (1 - _STAY) / states) + _STAY * np.eye(states)
+    start = np.full(states, 1 / states)
+
+    def likelihood() -> Floats:
+        variance = backgrounds[:, None, :] + gains[:, :, None] * spectra
+        mean = (np.add.reduceat(variance, edges[:-1], axis=2) / widths + _QUIET).astype(np.float32)
+        logs = (widths * np.log(mean)).sum(axis=2)[:, None, :]
+        return -0.5 * (logs + grouped @ (1 / mean).transpose(0, 2, 1))
+
+    for iteration in range(iterations):
+        if iteration in _PRUNED:  # states that are hardly there make the background, and with it all gains, ambiguous
+            kept = _above(spectra, backgrounds, edges) >= _HARDLY
+            kept[0] = True
+            spectra, gains, start = spectra[kept], gains[:, kept], start[kept] / start[kept].sum()
+            transitions = transitions[np.ix_(kept, kept)]
+            transitions /= transitions.sum(axis=1, keepdims=True)
+        found, pairs, _ = posteriors(likelihood(), transitions.astype(np.float32), start.astype(np.float32))
+        frames = found.sum(axis=1).astype(np.float64)
+        heard = (found.transpose(0, 2, 1) @ power).astype(np.float64)
+        still = frames[:, :1]
+        backgrounds = (heard[:, 0] + _BACKGROUND_PRIOR * backgrounds) / (still + _BACKGROUND_PRIOR)
+        added = heard - frames[:, :, None] * backgrounds[:, None, :]
+        spectra = np.maximum(added.sum(axis=0) / ((frames * gains).sum(axis=0)[:, None] + 1e-6), 0.0)
+        spectra[0] = 0.0
+        weights = spectra / np.square(backgrounds[:, None, :] + gains[:, :, None] * spectra + _QUIET)
+        wanted, known = (added * weights).sum(axis=2), (frames[:, :, None] * spectra * weights).sum(axis=2)
+        gains = np.clip((wanted + _GAIN_PRIOR) / (known + _GAIN_PRIOR), *_GAINS)
+        transitions = (pairs + 0.01) / (pairs + 0.01).sum(axis=1, keepdims=True)
+        start = (found[:, 0].sum(axis=0) + 0.1) / (len(power) + 0.1 * len(spectra))
+    paths = most_likely_paths(likelihood(), transitions.astype(np.float32), start.astype(np.float32))
+    return States(spectra, _above(spectra, backgrounds, edges) < _HARDLY), Heard(paths, gains, backgrounds)
+
+
+def _smooth(values: Floats, frames: int) -> Floats:
+    """Mean over an odd number of frames around each, shape (clips, T, groups)."""
+    half = frames // 2
+    sums = np.pad(values, ((0, 0), (half + 1, half), (0, 0)), mode="edge").cumsum(axis=1, dtype=np.float64)
+    return ((sums[:, frames:] - sums[:, :-frames]) / frames).astype(np.float32)
+
+
+def _above(spectra: Array, backgrounds: Array, edges: npt.NDArray[np.int64]) -> Array:
+    """Power of each state relative to the background in the group of bands where it is largest, shape (states,)."""
+    behind = np.add.reduceat(backgrounds.mean(axis=0), edges[:-1]) + _QUIET
+    return np.asarray((np.add.reduceat(spectra, edges[:-1], axis=1) / behind).max(axis=1))
+
+
+def _first_guess(
+    power: Floats, grouped: Floats, edges: npt.NDArray[np.int64], states: int, seed: int
+) -> tuple[Array, Array]:
+    """Backgrounds from the softest frames, spectra from clusters of what is above them in the loudest."""
+    from sklearn.cluster import KMeans
+
+    level = np.log(_smooth(grouped, _STEADY) / np.diff(edges) + _QUIET).mean(axis=2)
+    smooth = _smooth(grouped, 3)
+    still = level <= np.quantile(level, _STILL, axis=1, keepdims=True)
+    backgrounds = (still[:, None, :] @ power.astype(np.float64))[:, 0] / still.sum(axis=1, keepdims=True)
+    below = np.add.reduceat(backgrounds, edges[:-1], axis=1)[:, None, :]
+    height = np.log(smooth / np.maximum(below, _QUIET) + 1e-3)
+    loud = height.mean(axis=2)
+    random = np.random.default_rng(seed)
+    chosen = (loud > np.quantile(loud, 1 - _LOUD, axis=1, keepdims=True)) | (random.random(loud.shape) < _OTHERS)
+    clip, frame = (index[random.permutation(chosen.sum())[:_CLUSTERED]] for index in np.nonzero(chosen))
+    states = min(states, 1 + len(clip) // _FEWEST)
+    labels = KMeans(states - 1, n_init=1, max_iter=30, random_state=seed % 2**32).fit(height[clip, frame]).labels_
+    added = power[clip, frame] - backgrounds[clip]
+    rows = [added[labels == state].mean(axis=0) for state in range(states - 1)]
+    return backgrounds, np.maximum(np.stack([np.zeros(power.shape[2]), *rows]), 0.0)

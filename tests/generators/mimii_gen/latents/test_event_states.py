@@ -1,0 +1,68 @@
+"""States of sounds that come and go, found in noise whose states are known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from asdbench.generators.mimii_gen.latents.event_states import Heard, States, fit_states
+
+CLIPS, FRAMES, BANDS = 12, 400, 128
+PERIOD, LENGTH = 40, 6
+
+
+@pytest.fixture(scope="module")
+def truth() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """An event of 6 frames every 40 frames, from frame 20 on: spectrum, gain of each clip, and background."""
+    spectrum = 30 * np.exp(-(((np.arange(BANDS) - 60) / 15) ** 2))
+    return spectrum, np.random.default_rng(1).lognormal(0, 0.3, CLIPS), np.linspace(1.5, 0.5, BANDS)
+
+
+@pytest.fixture(scope="module")
+def fitted(truth: tuple[np.ndarray, np.ndarray, np.ndarray]) -> tuple[States, Heard]:
+    spectrum, gains, background = truth
+    variance = np.tile(background, (CLIPS, FRAMES, 1))
+    variance[:, happening()] += gains[:, None, None] * spectrum
+    noise = np.random.default_rng(0).standard_normal(variance.shape)
+    return fit_states((variance * noise**2).astype(np.float32), 0, states=3)
+
+
+def happening() -> np.ndarray:
+    return (np.arange(FRAMES) - 20) % PERIOD < LENGTH
+
+
+def power_of(fitted: tuple[States, Heard], clip: int) -> np.ndarray:
+    """Power of a clip as it was fitted, shape (bands, T)."""
+    states, heard = fitted
+    background = heard.backgrounds[clip]
+    return states.relative(heard.paths[clip], heard.gains[clip], background) * background[:, None]
+
+
+def test_events_are_found_when_they_happen(fitted: tuple[States, Heard]) -> None:
+    found = np.array([power_of(fitted, clip)[60] > 4 for clip in range(CLIPS)])
+    assert (found == happening()).mean() > 0.99
+
+
+def test_power_is_that_of_background_and_event(
+    fitted: tuple[States, Heard], truth: tuple[np.ndarray, np.ndarray, np.ndarray]
+) -> None:
+    spectrum, gains, background = truth
+    loud = spectrum > 5
+    for clip in range(CLIPS):
+        found, wanted = power_of(fitted, clip), background + gains[clip] * spectrum
+        assert np.mean(found[loud][:, happening()] / wanted[loud, None]) == pytest.approx(1, abs=0.15)
+        assert np.mean(found[:, ~happening()] / background[:, None]) == pytest.approx(1, abs=0.1)
+
+
+def test_the_first_state_is_the_background_alone(fitted: tuple[States, Heard]) -> None:
+    states, heard = fitted
+    assert not states.spectra[0].any()
+    alone = states.relative(np.zeros(3, dtype=np.int64), heard.gains[0], heard.backgrounds[0])
+    np.testing.assert_array_equal(alone, np.ones((BANDS, 3)))
+
+
+def test_few_frames_have_few_states() -> None:
+    power = np.random.default_rng(2).chisquare(1, (1, 40, BANDS)).astype(np.float32)
+    states, heard = fit_states(power, 0)
+    assert 2 <= len(states.spectra) < 10
+    assert np.isfinite(states.spectra).all() and heard.paths.max() < len(states.spectra)

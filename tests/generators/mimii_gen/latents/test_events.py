@@ -1,0 +1,116 @@
+"""Sounds that come and go by caption: fitted to clips whose events are known, drawn, saved and loaded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from asdbench import UserError
+from asdbench.generators.mimii_gen.latents.events import FILE, EventClip, EventModel, short_transform
+from asdbench.generators.mimii_gen.latents.lapped_transform import LappedTransform
+from asdbench.generators.mimii_gen.latents.levels import words_of
+
+SECONDS, RATE = 4, 16000
+FRAMES = SECONDS * 125
+PERIODS = {"slow": 100, "fast": 25}
+"""Frames of 8 ms from one event to the next."""
+SOFT, LOUD = 1e-4, 1e-2
+
+
+@pytest.fixture(scope="module")
+def codec() -> LappedTransform:
+    return LappedTransform(512)
+
+
+def clip(codec: LappedTransform, number: int, speed: str) -> EventClip:
+    """Noise in which two frames are loud in every period."""
+    random = np.random.default_rng(number)
+    power = np.full(FRAMES, SOFT)
+    begin = np.arange(random.integers(PERIODS[speed]), FRAMES - 1, PERIODS[speed])
+    power[begin], power[begin + 1] = LOUD, LOUD
+    short = random.standard_normal((128, FRAMES)) * np.sqrt(power)
+    wave = LappedTransform(128).inverse(torch.from_numpy(short)[None].float())
+    return EventClip(codec.transform(wave)[0], "drum", ("drum", "normal"), caption(speed), frozenset({speed}))
+
+
+def caption(speed: str) -> str:
+    return f"A drum in normal operation, {speed}."
+
+
+@pytest.fixture(scope="module")
+def model(codec: LappedTransform) -> EventModel:
+    clips = [clip(codec, number, ("slow", "fast")[number % 2]) for number in range(16)]
+    return EventModel.fit(clips, codec, 0)
+
+
+def made(model: EventModel, speeds: list[str], seeds: list[int]) -> torch.Tensor:
+    noise = torch.stack([torch.randn(512, FRAMES // 4, generator=torch.Generator().manual_seed(s)) for s in seeds])
+    return model.make(noise, [caption(speed) for speed in speeds], seeds)
+
+
+def loudness(model: EventModel, latents: torch.Tensor) -> np.ndarray:
+    """Power of each short frame, shape (clips, FRAMES)."""
+    return LappedTransform(128).transform(model.codec.inverse(latents)).square().mean(dim=1).numpy()
+
+
+def test_events_come_as_often_and_as_loud_as_the_caption_says(model: EventModel) -> None:
+    seeds = list(range(8))
+    for speed, period in PERIODS.items():
+        power = loudness(model, made(model, [speed] * 8, seeds))
+        events = power > np.sqrt(SOFT * LOUD)
+        assert events.mean() == pytest.approx(2 / period, rel=0.25)
+        assert power[events].mean() == pytest.approx(LOUD, rel=0.25)
+        assert power[~events].mean() == pytest.approx(SOFT, rel=0.25)
+        starts = np.flatnonzero(np.diff(events[0].astype(int)) == 1)
+        assert np.median(np.diff(starts)) == pytest.approx(period, abs=2)
+
+
+def test_a_clip_depends_on_its_caption_and_seed_alone(model: EventModel) -> None:
+    together = made(model, ["slow", "fast", "slow"], [1, 2, 3])
+    torch.testing.assert_close(together[1:2], made(model, ["fast"], [2]))
+    assert not torch.equal(together[0], together[2])
+
+
+def test_only_what_was_fitted_is_known(model: EventModel) -> None:
+    assert model.knows(caption("slow"))
+    assert not model.knows("A fan in normal operation, slow.")
+    with pytest.raises(ValueError, match="tells of no machine with events"):
+        model.make(torch.zeros(1, 512, 125), ["A fan."], [0])
+
+
+def test_it_is_read_back(model: EventModel, codec: LappedTransform, tmp_path: Path) -> None:
+    model.save(tmp_path)
+    again = EventModel.load(tmp_path / FILE, codec)
+    assert again.identity == model.identity
+    again.save(tmp_path)
+    once_more = EventModel.load(tmp_path / FILE, codec)
+    torch.testing.assert_close(made(once_more, ["fast"], [5]), made(again, ["fast"], [5]))
+    torch.testing.assert_close(made(again, ["fast"], [5]), made(model, ["fast"], [5]), rtol=0.1, atol=1e-3)
+
+
+def test_a_path_is_as_long_as_asked_for_whatever_the_clips_are(model: EventModel) -> None:
+    kind = model._kind(words_of(caption("slow")))
+    assert kind is not None
+    path = kind.draw_path(words_of(caption("slow")), 1000, np.random.default_rng(0))
+    assert len(path) == 1000
+    happens = np.flatnonzero(np.diff(kind.states.quiet[path].astype(int)) == -1)
+    assert len(happens) == pytest.approx(1000 / PERIODS["slow"], abs=2)
+
+
+def test_damaged_files_and_other_codecs_are_refused(model: EventModel, codec: LappedTransform, tmp_path: Path) -> None:
+    model.save(tmp_path)
+    path = tmp_path / FILE
+    with pytest.raises(UserError, match="expected the events of a trained generator"):
+        EventModel.load(path, LappedTransform(256))
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(UserError, match="expected the events of a trained generator"):
+        EventModel.load(path, codec)
+
+
+def test_bands_must_be_parts_of_those_of_the_short_transform() -> None:
+    assert short_transform(LappedTransform(512)).bands == 128
+    with pytest.raises(UserError, match="codec 'mdct:192' has 192 bands, expected a multiple of 128"):
+        short_transform(LappedTransform(192))

@@ -1,0 +1,115 @@
+"""Whether generated clips sound as their captions say: labels that a classifier recognises, and severity that is heard.
+
+    python tests/simulations/captions.py generators/mimii_gen/weights/mini --clips 50
+
+A classifier (logistic regression on mean and deviation of log-mel bands) learns condition and each attribute from real
+simulated clips, and is tried on other real clips and on generated ones: "share" is the accuracy on generated clips
+over that on real ones. Then anomalies are made with each severity in turn, for the same labels and seeds, and scored by
+the detectors of `mini_quality`: means by severity, and Spearman's correlation of score and severity. `--clips` counts
+clips of each domain and condition.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from mini_quality import DETECTORS, MACHINES, generated, simulated
+from scipy.stats import spearmanr
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from asdbench import ClipSet, logmel, plugins
+
+SEVERITIES = {"slight": 0.6, "moderate": 1.0, "severe": 1.4}
+"""The words that captions have for the severities of simulated faults."""
+JUDGES = ("ae_mse", "logmel_knn")
+
+
+def pooled(clips: ClipSet) -> np.ndarray:
+    """Mean and deviation of each log-mel band, shape (clips, 2 * bands)."""
+    return np.stack([np.r_[mel.mean(axis=0), mel.std(axis=0)] for mel in map(logmel, clips.waveforms())])
+
+
+def labels(clips: ClipSet) -> pd.DataFrame:
+    """Condition and attributes of each clip."""
+    rows = [{"condition": row["condition"], **row["attributes"]} for _, row in clips.frame.iterrows()]
+    return pd.DataFrame(rows)
+
+
+def recognised(learnt: ClipSet, real: ClipSet, made: ClipSet) -> pd.DataFrame:
+    """Accuracy for each label on real and on generated clips."""
+    known, heard = labels(learnt), {"real": labels(real), "generated": labels(made)}
+    sounds = {"learnt": pooled(learnt), "real": pooled(real), "generated": pooled(made)}
+    rows = []
+    for name in known:
+        model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000, C=0.1))
+        model.fit(sounds["learnt"], known[name])
+        row: dict[str, object] = {"label": name, "values": known[name].nunique()}
+        row |= {which: float(np.mean(model.predict(sounds[which]) == told[name])) for which, told in heard.items()}
+        rows.append(row)
+    table = pd.DataFrame(rows)
+    return table.assign(share=table["generated"] / table["real"])
+
+
+def by_severity(learnt: ClipSet, pool: ClipSet, folder: Path, **settings: object) -> pd.DataFrame:
+    """Mean score of each judge by severity, and how score and severity go together."""
+    made = {
+        word: generated("mimii_gen", pool, "anomaly", folder / word, severity=severity, **settings)
+        for word, severity in SEVERITIES.items()
+    }
+    rows = []
+    for name in JUDGES:
+        use, options = DETECTORS[name]
+        detector = plugins.detectors.get(use)(**options)
+        detector.seed = 0
+        detector.fit(learnt)
+        scores = {word: detector.score(clips) for word, clips in made.items()}
+        severity = np.repeat(list(SEVERITIES.values()), [len(score) for score in scores.values()])
+        means = {word: float(score.mean()) for word, score in scores.items()}
+        rising = bool(np.all(np.diff(list(means.values())) > 0))
+        spearman = float(spearmanr(severity, np.concatenate(list(scores.values()))).statistic)
+        rows.append({"detector": name, **means, "rising": rising, "Spearman": spearman})
+    return pd.DataFrame(rows)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("model")
+    parser.add_argument("--clips", type=int, default=50, help="of each domain and condition")
+    parser.add_argument("--machines", default=",".join(MACHINES))
+    parser.add_argument("--steps", type=int, default=8)
+    given = parser.parse_args()
+    settings = {
+        "checkpoint": given.model,
+        "device": "cpu",
+        "inference_steps": given.steps,
+        "guidance_scale": 1.0,
+        "sampling_batch": 4,
+    }
+    told, scored = [], []
+    for machine in given.machines.split(","):
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            learnt, real, pool = (simulated(machine, folder / str(seed), seed, given.clips) for seed in (9, 7, 8))
+            made = [
+                generated("mimii_gen", pool, condition, folder / condition, **settings)
+                for condition in ("normal", "anomaly")
+            ]
+            told.append(recognised(learnt, real, ClipSet.concat(made)).assign(machine=machine))
+            print(told[-1].round(3).to_string(index=False), flush=True)
+            normals = simulated(machine, folder / "train", 0, given.clips, train=True)
+            scored.append(by_severity(normals, pool, folder, **settings).assign(machine=machine))
+            print(scored[-1].round(4).to_string(index=False), flush=True)
+    table = pd.concat(told, ignore_index=True).set_index(["machine", "label"])
+    print(table.round(3).to_string())
+    print(f"least share: {table['share'].min():.2f}; mean share: {table['share'].mean():.2f}")
+    print(pd.concat(scored, ignore_index=True).set_index(["machine", "detector"]).round(4).to_string())
+
+
+if __name__ == "__main__":
+    main()
