@@ -36,6 +36,7 @@ _MOST = 16  # dimensions or components
 class DeepGaussianMixture(FrameDetector):
     """Deep autoencoding Gaussian mixture: energy of a vector's code and reconstruction error in a learnt mixture."""
 
+    epochs: int = setting(50, ge=1, description="training epochs")
     batch_size: int = setting(1024, ge=2, description="vectors in a training batch; each has its own mixture")
     n_mels: int = setting(64, ge=1, description="mel bands")
     hidden: tuple[int, ...] = setting((64, 32), min_length=1, description="units of the layers before the bottleneck")
@@ -57,14 +58,13 @@ class DeepGaussianMixture(FrameDetector):
         from .network import loss_of, mixture_of
 
         frames, device = self._frames(clips), self._device()
-        windows, rows = frames.windows(), torch.from_numpy(np.concatenate(frames.starts()))
         self.sizes_ = self._choose_sizes(frames)
         network = self._network()
         network.scale.learn(frames.mel)
         loss = loss_of(network, self.energy_weight, self.variance_weight, self.floor)
         self.history_ = train(network, frames, self._training(), device, loss)
-        batches = (windows[part].to(device) for part in rows.split(4096))
-        self.mixture_ = mixture_of(network, batches, self.floor).to_arrays()
+        rows = torch.from_numpy(np.concatenate(frames.starts()))
+        self.mixture_ = mixture_of(network, frames.windows(), rows, device, self.floor).to_arrays()
         self.weights_ = to_arrays(network)
 
     def score(self, clips: ClipSet) -> npt.NDArray[np.float64]:

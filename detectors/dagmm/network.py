@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,7 @@ from ..shared.networks import BandScale, layers
 from ..shared.training import Loss
 
 _SMALL = 1e-12
+_PART = 4096  # vectors at once
 
 
 class DeepMixture(nn.Module):
@@ -62,12 +63,20 @@ def loss_of(network: DeepMixture, energy_weight: float, variance_weight: float, 
     return loss
 
 
-def mixture_of(network: DeepMixture, batches: Iterable[Tensor], floor: float) -> Mixture:
-    """The mixture of all vectors, given in batches."""
+def mixture_of(network: DeepMixture, windows: Tensor, rows: Tensor, device: torch.device, floor: float) -> Mixture:
+    """The mixture of all vectors, which are the given rows of the windows."""
     network.eval()
+    points: list[Tensor] = []
     with torch.inference_mode():
-        outputs = [network(batch)[1:] for batch in batches]
-        features, memberships = (torch.cat(parts) for parts in zip(*outputs, strict=True))
+        for part in rows.split(_PART):
+            outputs = network(windows[part].to(device))[1:]
+            if not points:  # whole from the start: many small tensors between large ones would scatter the memory
+                points = [output.new_empty(len(rows), output.shape[1]) for output in outputs]
+                start = 0
+            for whole, output in zip(points, outputs, strict=True):
+                whole[start : start + len(part)] = output
+            start += len(part)
+        features, memberships = points
         return Mixture.of(features, memberships, floor)
 
 

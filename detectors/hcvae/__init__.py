@@ -38,6 +38,7 @@ class HierarchicalCvae(FrameDetector):
         description="attributes of a clip without any: blank, or the best of those of the training clips",
     )
     candidates: int = setting(32, ge=1, scoring=True, description="how many of those are tried, the most frequent")
+    epochs: int = setting(50, ge=1, description="training epochs")
     batch_size: int = setting(512, ge=2, description="vectors in a training batch")
     n_mels: int = setting(64, ge=1, description="mel bands")
     hidden: tuple[int, ...] = setting((128, 64), min_length=1, description="units of the layers before the latents")

@@ -38,6 +38,7 @@ _SAMPLE = 20_000  # vectors that the normal model is fitted to
 class NeymanPearsonFeature(FrameDetector):
     """Feature extractor that raises the true positive rate of simulated anomalies at a low false positive rate."""
 
+    epochs: int = setting(30, ge=1, description="training epochs")
     batch_size: int = setting(512, ge=2, description="vectors in a training batch")
     n_mels: int = setting(40, ge=1, description="mel bands")
     stacked: int = setting(11, ge=1, description="consecutive frames in a vector")

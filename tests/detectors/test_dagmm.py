@@ -30,7 +30,7 @@ def scikit_learn_mixture(mixture):
     return oracle
 
 
-@pytest.mark.parametrize("settings", [{}, {"components": 1, "bottleneck": 1}, {"bottleneck": 0, "components": 0}])
+@pytest.mark.parametrize("settings", [{}, {"components": 1, "bottleneck": 1}, {"bottleneck": 0}])
 def test_contract(settings):
     check_detector(DeepGaussianMixture, **SMALL, **settings)
 
@@ -104,13 +104,17 @@ def test_the_loss_is_reconstruction_energy_and_inverse_variances():
     assert found == pytest.approx(errors.mean().item() + 0.1 * energy + 0.005 * penalty, rel=1e-5)
 
 
-def test_the_mixture_is_that_of_all_vectors():
+def test_the_mixture_is_that_of_the_given_vectors_in_parts_or_whole(monkeypatch):
     network = DeepMixture(3, 2, (8,), 2, 2).eval()
-    vectors = random(100, 6).float()
+    vectors, rows = random(100, 6).float(), torch.arange(10, 90)
     with torch.no_grad():
-        _, features, memberships = network(vectors)
-    whole, parts = Mixture.of(features, memberships, 1e-6), mixture_of(network, vectors.split(30), 1e-6)
-    assert torch.allclose(whole.covariances, parts.covariances, rtol=1e-5, atol=1e-9)
+        _, features, memberships = network(vectors[rows])
+    whole = Mixture.of(features, memberships, 1e-6)
+    for part in (4096, 30):
+        monkeypatch.setattr("asdbench.detectors.dagmm.network._PART", part)
+        found = mixture_of(network, vectors, rows, torch.device("cpu"), 1e-6)
+        for name, array in found.to_arrays().items():
+            assert np.allclose(array, whole.to_arrays()[name], rtol=1e-5, atol=1e-9)
 
 
 @pytest.mark.parametrize("share", [0.3, 0.9, 1.0])
@@ -130,8 +134,8 @@ def test_vectors_that_are_all_the_same_have_one_dimension():
 def test_the_gap_statistic_counts_clusters(clusters):
     rng = np.random.default_rng(0)
     centres = 12 * np.stack([np.arange(clusters), np.arange(clusters) % 2], axis=1)
-    points = np.concatenate([centre + rng.standard_normal((60, 2)) for centre in centres])
-    assert clusters_by_gap(points, 8, rng) == clusters
+    points = np.concatenate([centre + rng.standard_normal((40, 2)) for centre in centres])
+    assert clusters_by_gap(points, 5, rng) == clusters
 
 
 def test_sizes_of_zero_are_chosen_from_the_vectors(tmp_path):

@@ -145,7 +145,7 @@ def test_digital_silence_is_learnt_and_scored(name, tmp_path):
         audio.write(silence.file(index), np.zeros(16000), 16000)
     silence = ClipSet(silence.frame)
     for train_on in (sound, silence):
-        detector = detectors.get(name)(epochs=1, batch_size=32)
+        detector = detectors.get(name)(epochs=3, batch_size=32)
         detector.fit(train_on)
         for clips in (sound, silence):
             assert np.isfinite(detector.score(clips)).all()

@@ -81,7 +81,9 @@ def training(clips: int, rounds: int) -> None:
     import torch
     from torch import nn
 
-    from asdbench.detectors.dcase_ae.network import Frames, Training, build_network, train
+    from asdbench.detectors.dcase_ae.network import build_network, train
+    from asdbench.detectors.shared.frames import Frames
+    from asdbench.detectors.shared.training import Training
 
     torch.set_num_threads(1)
     frames = Frames(torch.randn(clips * 313, 128), [313] * clips, 5)
