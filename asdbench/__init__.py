@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from asdbench.challenge.score_folder import ScoreFolder
     from asdbench.clips import ClipSet
     from asdbench.errors import NotApplicableError, UserError, did_you_mean, warn
-    from asdbench.features import LogmelSettings, logmel
+    from asdbench.features import LogmelSettings, logmel, mel_filters, mel_power
     from asdbench.fingerprinting import Fingerprints, fingerprints
     from asdbench.fitted.deciding import ThresholdRule
     from asdbench.fitted.detector import FittedDetector, load_detector
@@ -73,6 +73,8 @@ _HOMES = {
     "embedding": "plugins",
     "generator": "plugins",
     "logmel": "features",
+    "mel_filters": "features",
+    "mel_power": "features",
     "metric": "plugins",
     "part": "plugins",
     "records": "frames",
@@ -112,6 +114,8 @@ __all__ = [
     "load",
     "load_detector",
     "logmel",
+    "mel_filters",
+    "mel_power",
     "metric",
     "part",
     "records",

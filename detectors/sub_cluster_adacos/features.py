@@ -14,8 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from asdbench.audio import Waveform
-from asdbench.features import LogmelSettings, mel_filters, mel_power
+from asdbench import LogmelSettings, mel_filters, mel_power
 
 FLOOR = 3e-5
 """Added to magnitudes, as RMS of white noise: three times the noise of 16-bit PCM, so that silence is flat."""
@@ -49,7 +48,7 @@ class Grid:
         return (np.arange(self.bins) + 0.5) / self.bins
 
 
-def extract(waveform: Waveform, grid: Grid) -> tuple[npt.NDArray[np.float16], npt.NDArray[np.float16]]:
+def extract(waveform: npt.NDArray[np.float32], grid: Grid) -> tuple[npt.NDArray[np.float16], npt.NDArray[np.float16]]:
     """Return the spectrogram, shape (frames, bands), and the spectrum, shape (bins,), of a waveform.
 
     Magnitudes are scaled so that those of white noise have its RMS, averaged to the grid, and given as natural
