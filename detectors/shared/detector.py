@@ -81,6 +81,6 @@ class FrameDetector(Detector):
         return torch.from_numpy(mel)
 
     def _device(self) -> torch.device:
-        from .networks import choose_device
+        from asdbench.pretrained.device import choose_device
 
-        return choose_device(self.device, self.name)
+        return choose_device(self.device)

@@ -1,4 +1,4 @@
-"""Networks of torch in detectors: where they are computed, how they are seeded, and what is stored of them."""
+"""Networks of torch in detectors: how they are seeded and scaled, and what is stored of them."""
 
 from __future__ import annotations
 
@@ -12,27 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from asdbench import UserError
-
 _FLAT = 0.01  # dB; bands that vary less are not scaled up
-
-
-def choose_device(wanted: str, name: str) -> torch.device:
-    """The device of a name; "auto" is the fastest that there is.
-
-    Args:
-        wanted: "auto", "cpu", "cuda" or "mps".
-        name: who asks, for the message.
-
-    Raises:
-        UserError: this machine has no such device.
-    """
-    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    if wanted == "auto":
-        return torch.device(next(kind for kind, there in available.items() if there))
-    if not available[wanted]:
-        raise UserError(f"{name}: the device '{wanted}' was asked for, but this machine has none")
-    return torch.device(wanted)
 
 
 @contextmanager

@@ -206,7 +206,7 @@ def test_only_the_score_is_a_matter_of_scoring():
 def test_a_device_that_is_not_there_is_named():
     if torch.cuda.is_available():
         pytest.skip("this machine has the device")
-    with pytest.raises(asdbench.UserError, match="'cuda' was asked for, but this machine has none"):
+    with pytest.raises(asdbench.UserError, match="device: 'cuda' was asked for, but this machine has 0 CUDA GPUs"):
         DcaseAutoencoder(device="cuda").score(None)
 
 

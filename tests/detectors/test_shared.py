@@ -13,7 +13,7 @@ from asdbench import audio
 from asdbench.clips import ClipSet
 from asdbench.detectors.shared.frames import Frames
 from asdbench.detectors.shared.gaussian import Gaussian, kl_divergence
-from asdbench.detectors.shared.networks import BandScale, choose_device, from_arrays, seeded, to_arrays
+from asdbench.detectors.shared.networks import BandScale, from_arrays, seeded, to_arrays
 from asdbench.detectors.shared.training import Trainer, Training
 from asdbench.plugins import detectors
 from asdbench.testing import example_clips
@@ -120,15 +120,6 @@ def test_randomness_within_an_epoch_depends_on_seed_and_epoch():
     assert len(set(draws(0)) | set(draws(1))) == 4
 
 
-def test_a_device_that_is_not_there_is_named():
-    if torch.cuda.is_available():
-        pytest.skip("this machine has the device")
-    with pytest.raises(asdbench.UserError, match="idnn: the device 'cuda' was asked for, but this machine has none"):
-        choose_device("cuda", "idnn")
-    assert choose_device("cpu", "idnn").type == "cpu"
-
-
-@pytest.mark.parametrize("name", FRAME_DETECTORS)
 def test_clips_shorter_than_a_vector_are_named(name, tmp_path):
     detector = detectors.get(name)(epochs=1, hop_length=8000, n_fft=16384)
     with pytest.raises(
