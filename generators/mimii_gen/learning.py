@@ -18,7 +18,7 @@ from asdbench.pretrained.device import choose_device
 from asdbench.pretrained.hub import quiet
 
 from .conditioning.captioning import Captioned, captioned_clips
-from .conditioning.captions import CaptionRow, group_words, label_values, write_captions
+from .conditioning.captions import CaptionRow, group_words, label_values, readable, write_captions
 from .conditioning.new_text import NAME as NEW_TEXT
 from .conditioning.new_text import new_text_encoder
 from .conditioning.text import TextEncoder
@@ -46,6 +46,8 @@ _PREVIEWED = 6
 """Rows of a picture of generated clips."""
 _CPU_PART = 4
 """Clips that a CPU computes at once in training."""
+_ATTRIBUTE, _COUNTS = 4, {"fault": 8, "severity": 2, "domain": 1}
+"""How much a label counts where training clips are sought whose events are like those of a caption."""
 _MEASURED = 16
 """Clips whose latents are measured at the end."""
 
@@ -277,7 +279,9 @@ def _events(
 
 def _event_clip(clip: Captioned, latents: torch.Tensor) -> EventClip:
     told = clip.description
-    labels = frozenset(word for value in label_values(told) for word in words_of(value))
+    others = {"fault": told.fault or "", "severity": told.severity_word or "", "domain": told.domain}
+    labels = {word: _ATTRIBUTE for value in label_values(told) for word in words_of(value)}
+    labels |= {word: _COUNTS[name] for name, value in others.items() for word in words_of(readable(value))}
     return EventClip(latents[0].cpu(), told.machine, group_words(told), clip.example.caption, labels)
 
 

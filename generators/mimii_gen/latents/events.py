@@ -19,7 +19,7 @@ import hashlib
 import json
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,8 +60,10 @@ _LONGEST = 125
 """Frames of a spell; a longer one counts as several."""
 _PAUSE, _BLIP = 4, 1
 """Frames of quiet that do not end what happens, and of what does not count as happening."""
-_ALIKE = 4
+_ALIKE = 3
 """Clips at least whose spells a chain is made of."""
+_SUPPORT = 12
+"""Clips that a pair of words needs to be a feature: what a severity does depends on the fault."""
 _LOUDEST = 2.0
 """Nepers by which a gain that is drawn may differ from the mean."""
 
@@ -75,14 +77,15 @@ class EventClip:
         machine: machine type.
         names: words that captions of its machine and condition have in common.
         caption: the caption.
-        labels: words of its labels, whether the caption tells them or not.
+        labels: words of its labels, whether the caption tells them or not, and how much each counts where clips like
+            those of a caption are sought.
     """
 
     latents: Tensor
     machine: str
     names: tuple[str, ...]
     caption: str
-    labels: frozenset[str]
+    labels: Mapping[str, int]
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,7 @@ class _Kind:
     machine: str
     states: States
     group: Group
-    labels: tuple[frozenset[str], ...]
+    labels: tuple[Mapping[str, int], ...]
     paths: tuple[StatePath, ...]
 
     def draw_path(self, words: frozenset[str], frames: int, random: np.random.Generator) -> npt.NDArray[np.int64]:
@@ -124,8 +127,8 @@ class _Kind:
 
     def _alike(self, words: frozenset[str] | int, random: np.random.Generator, least: int = _ALIKE) -> list[int]:
         """The clips that share most labels with some words, or with a clip; of equals all, in random order."""
-        words = self.labels[words] if isinstance(words, int) else words
-        shared = np.array([len(words & labels) for labels in self.labels])
+        words = frozenset(self.labels[words]) if isinstance(words, int) else words
+        shared = np.array([sum(labels[word] for word in labels if word in words) for labels in self.labels])
         order = random.permutation(len(shared))
         order = order[np.argsort(-shared[order], kind="stable")]
         enough = shared[order[min(least, len(order)) - 1]]
@@ -271,7 +274,8 @@ class EventModel:
                 "machine": kind.machine,
                 "names": kind.group.names,
                 "words": kind.group.words,
-                "labels": [sorted(labels) for labels in kind.labels],
+                "pairs": kind.group.pairs,
+                "labels": [dict(sorted(labels.items())) for labels in kind.labels],
             }
             for kind in self._kinds
         ]
@@ -321,14 +325,21 @@ def _fit_machine(clips: Sequence[EventClip], codec: LappedTransform, seed: int) 
         rows = [row for row, clip in enumerate(clips) if clip.names == names]
         told = [words_of(clips[row].caption) for row in rows]
         labels = tuple(clips[row].labels for row in rows)
-        group = Group.fit(names, amplitudes[rows], told, frozenset().union(*labels), True, with_pairs=False)
+        group = Group.fit(names, amplitudes[rows], told, frozenset().union(*labels), True, pair_support=_SUPPORT)
         kinds.append(_Kind(machine, states, group, labels, tuple(heard.paths[row] for row in rows)))
     return kinds
 
 
 def _read_kind(row: dict[str, Any], place: str, arrays: dict[str, npt.NDArray[Any]]) -> _Kind:
     found = {name: arrays[f"{place}.{name}"].astype(np.float64) for name in _ARRAYS}
-    group = Group(tuple(row["names"]), tuple(row["words"]), (), **found, spread=np.zeros(0), moving=np.ones(1))
+    group = Group(
+        tuple(row["names"]),
+        tuple(row["words"]),
+        tuple((a, b) for a, b in row["pairs"]),
+        **found,
+        spread=np.zeros(0),
+        moving=np.ones(1),
+    )
     machine = row["machine"]
     states = States(arrays[f"{machine}.spectra"].astype(np.float64), arrays[f"{machine}.quiet"].astype(bool))
     runs, lengths, counts = (arrays[f"{place}.{name}"] for name in ("states", "frames", "counts"))
@@ -338,13 +349,19 @@ def _read_kind(row: dict[str, Any], place: str, arrays: dict[str, npt.NDArray[An
     paths = tuple(
         np.repeat(runs[begin:end], lengths[begin:end]) for begin, end in zip([0, *ends[:-1]], ends, strict=True)
     )
-    return _Kind(machine, states, group, tuple(frozenset(words) for words in row["labels"]), paths)
+    return _Kind(
+        machine,
+        states,
+        group,
+        tuple({str(word): int(weight) for word, weight in labels.items()} for labels in row["labels"]),
+        paths,
+    )
 
 
 def _check(kind: _Kind, codec: LappedTransform) -> None:
     group, (states, bands) = kind.group, kind.states.spectra.shape
-    dim = codec.bands + states
-    wanted = [(len(group.words),), (dim,), (len(group.words), dim), (len(group.directions), dim), (dim,)]
+    dim, features = codec.bands + states, len(group.words) + len(group.pairs)
+    wanted = [(features,), (dim,), (features, dim), (len(group.directions), dim), (dim,)]
     found = [getattr(group, name).shape for name in _ARRAYS]
     if found != wanted or bands != short_transform(codec).bands:
         raise ValueError(f"arrays of the shapes {found} and {bands} bands")

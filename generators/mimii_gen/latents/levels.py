@@ -115,7 +115,7 @@ class Group:
         vocabulary: Iterable[str],
         moving: bool,
         *,
-        with_pairs: bool = True,
+        pair_support: int = _PAIR_SUPPORT,
     ) -> Group:
         """Fit in closed form.
 
@@ -125,7 +125,7 @@ class Group:
             captions: words of each.
             vocabulary: words that may be features.
             moving: whether the clips have envelopes.
-            with_pairs: whether pairs of words are features too.
+            pair_support: clips that a pair of words needs to be a feature.
         """
         counts = {word: sum(word in caption for caption in captions) for word in sorted(vocabulary)}
         words = tuple(word for word, count in counts.items() if 2 <= count < len(captions))
@@ -134,7 +134,7 @@ class Group:
             (words[i], words[j])
             for i in range(len(words))
             for j in range(i + 1, len(words))
-            if with_pairs and (has[:, i] & has[:, j]).sum() >= _PAIR_SUPPORT
+            if (has[:, i] & has[:, j]).sum() >= pair_support
         )
         empty = np.zeros(0)
         shapeless = cls(names, words, pairs, *[empty] * 7)

@@ -33,7 +33,7 @@ def clip(codec: LappedTransform, number: int, speed: str) -> EventClip:
     power[begin], power[begin + 1] = LOUD, LOUD
     short = random.standard_normal((128, FRAMES)) * np.sqrt(power)
     wave = LappedTransform(128).inverse(torch.from_numpy(short)[None].float())
-    return EventClip(codec.transform(wave)[0], "drum", ("drum", "normal"), caption(speed), frozenset({speed}))
+    return EventClip(codec.transform(wave)[0], "drum", ("drum", "normal"), caption(speed), {speed: 1})
 
 
 def caption(speed: str) -> str:
