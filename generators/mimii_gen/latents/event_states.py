@@ -6,9 +6,8 @@ ring, the jet that follows. In each clip a state is louder or softer by a gain o
 and transitions are fitted by expectation maximisation; the first state is the background alone.
 
 Noise with a variance for each time and frequency is the model behind non-negative matrix factorisation with the
-Itakura-Saito divergence (C. Fevotte, N. Bertin and J.-L. Durrieu, Neural Computation 21, 2009); one spectrum at a time,
-chosen by a Markov chain, is an autoregressive-free case of the hidden Markov models of speech (L. R. Rabiner, Proc.
-IEEE 77, 1989).
+Itakura-Saito divergence (C. Fevotte, N. Bertin and J.-L. Durrieu, Neural Computation 21, 2009). Here one spectrum at a
+time is chosen by a Markov chain, as in the hidden Markov models of speech (L. R. Rabiner, Proc. IEEE 77, 1989).
 """
 
 from __future__ import annotations
