@@ -684,9 +684,13 @@ def _gather_rest(cls: type[Plugin]) -> None:
     @functools.wraps(construct)
     def init(self: Plugin, **settings: Any) -> None:
         others = {name: value for name, value in settings.items() if name not in declared}
-        if others and isinstance(settings.get(rest, {}), Mapping):
-            settings = {name: value for name, value in settings.items() if name in declared}
-            settings[rest] = {**settings.get(rest, {}), **others}
+        given = settings.get(rest, {})
+        settings = {name: value for name, value in settings.items() if name in declared}
+        if others and isinstance(given, Mapping):  # else the constructor says what is wrong with it
+            for name in given:
+                if name in others:
+                    raise UserError(f"'{name}' is given twice: by itself and in '{rest}'")
+            settings[rest] = {**given, **others}
         construct(self, **settings)
 
     cls.__init__ = init  # type: ignore[assignment, method-assign]

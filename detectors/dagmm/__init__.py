@@ -15,6 +15,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pydantic import PositiveInt
+
 from asdbench import ClipSet, detector, setting
 
 from ..shared.detector import FrameDetector
@@ -39,7 +41,9 @@ class DeepGaussianMixture(FrameDetector):
     epochs: int = setting(50, ge=1, description="training epochs")
     batch_size: int = setting(1024, ge=2, description="vectors in a training batch; each has its own mixture")
     n_mels: int = setting(64, ge=1, description="mel bands")
-    hidden: tuple[int, ...] = setting((64, 32), min_length=1, description="units of the layers before the bottleneck")
+    hidden: tuple[PositiveInt, ...] = setting(
+        (64, 32), min_length=1, description="units of the layers before the bottleneck"
+    )
     bottleneck: int = setting(8, ge=0, description="units of the bottleneck; 0: as many as the eigenvalues say")
     components: int = setting(4, ge=0, description="components of the mixture; 0: as many as the gap statistic says")
     eigenvalue_share: float = setting(

@@ -23,8 +23,9 @@ def principal_components(vectors: Array, share: float) -> Array:
     centred = vectors - vectors.mean(axis=0)
     eigenvalues, axes = np.linalg.eigh(centred.T @ centred / len(centred))
     eigenvalues, axes = np.maximum(eigenvalues[::-1], 0), axes[:, ::-1]
-    reached = np.cumsum(eigenvalues) >= share * eigenvalues.sum()
-    return np.asarray(centred @ axes[:, : int(np.argmax(reached)) + 1], dtype=np.float64)
+    total = np.cumsum(eigenvalues)
+    enough = int(np.searchsorted(total, share * total[-1])) + 1
+    return np.asarray(centred @ axes[:, :enough], dtype=np.float64)
 
 
 def clusters_by_gap(points: Array, most: int, rng: np.random.Generator) -> int:
@@ -51,7 +52,7 @@ def clusters_by_gap(points: Array, most: int, rng: np.random.Generator) -> int:
         if k > 1 and before >= gap - error:
             return k - 1
         before = gap
-    return min(most, len(points) - 1)
+    return max(1, min(most, len(points) - 1))
 
 
 def _log_scatter(points: Array, k: int, rng: np.random.Generator) -> float:

@@ -84,7 +84,8 @@ class EmbeddingKnn(Detector):
         for name in np.unique(owners):
             scorer = self._fitted(filled[filled_owners == name], f" of the domain '{name}'")
             if self.domains == "rescaled":
-                scorer = self._rescaled(scorer, real[owners == name], str(name))
+                more = int((filled_owners == name).sum() - (owners == name).sum())
+                scorer = self._rescaled(scorer, real[owners == name], more, str(name))
             scorers.append(scorer)
         return scorers
 
@@ -93,14 +94,31 @@ class EmbeddingKnn(Detector):
 
         return unit(vectors) if self.metric == "cosine" else vectors
 
-    def _rescaled(self, scorer: Scorer, vectors: Vectors, domain: str) -> Scorer:
+    def _rescaled(self, scorer: Scorer, vectors: Vectors, more: int, domain: str) -> Scorer:
+        """Scores in units of those of held-out clips; ``more`` is the number of vectors that SMOTE has added."""
+        import numpy as np
+
+        from ..shared.oversampling import between
         from .backends import held_out
 
         where = f" in each fold of the domain '{domain}' (domains: rescaled)"
-        if len(vectors) < 2:
-            raise UserError(f"domains: rescaled needs at least 2 training clips of the domain '{domain}', found 1")
-        # Without vectors of SMOTE, which would lie between the clips that are held out.
-        scores = held_out(vectors, lambda kept: self._fitted(kept, where), self.rng("folds", domain))
+        needed = 3 if self.backend == "knn" else 2  # two clips are as far from each other as each from the other
+        if len(vectors) < needed:
+            raise UserError(
+                f"domains: rescaled needs at least {needed} training clips of the domain '{domain}', "
+                f"found {len(vectors)}"
+            )
+        rng = self.rng("smote in folds", domain)
+
+        def fitted(kept: Vectors) -> Scorer:
+            # SMOTE once more, between the clips that are kept: its vectors must not lie beside those held out, and
+            # without it the scores would be on another scale than the scorer's.
+            if more and len(kept) > 1:
+                added = self._prepared(between(kept, more + len(vectors) - len(kept), rng))
+                kept = np.concatenate([kept, added])
+            return self._fitted(kept, where)
+
+        scores = held_out(vectors, fitted, self.rng("folds", domain))
         mean, deviation = float(scores.mean()), float(scores.std())
         if deviation == 0:
             raise UserError(

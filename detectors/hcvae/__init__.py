@@ -15,6 +15,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+from pydantic import PositiveInt
+
 from asdbench import ClipSet, detector, setting
 
 from ..shared.detector import FrameDetector
@@ -41,8 +43,12 @@ class HierarchicalCvae(FrameDetector):
     epochs: int = setting(50, ge=1, description="training epochs")
     batch_size: int = setting(512, ge=2, description="vectors in a training batch")
     n_mels: int = setting(64, ge=1, description="mel bands")
-    hidden: tuple[int, ...] = setting((128, 64), min_length=1, description="units of the layers before the latents")
-    latent: tuple[int, int] = setting((8, 8), description="dimensions of the latent vectors of both levels")
+    hidden: tuple[PositiveInt, ...] = setting(
+        (128, 64), min_length=1, description="units of the layers before the latents"
+    )
+    latent: tuple[PositiveInt, PositiveInt] = setting(
+        (8, 8), description="dimensions of the latent vectors of both levels"
+    )
     blank: float = setting(0.3, ge=0, le=1, description="share of training vectors with blanked attributes")
 
     def fit(self, clips: ClipSet) -> None:

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pydantic import PositiveInt
+
 from asdbench import ClipSet, UserError, detector, setting
 
 from ..shared.detector import FrameDetector
@@ -32,7 +34,9 @@ class InterpolationDnn(FrameDetector):
     batch_size: int = setting(512, ge=2, description="vectors in a training batch")
     n_mels: int = setting(64, ge=1, description="mel bands")
     stacked: int = setting(5, ge=3, description="consecutive frames, an odd number; the middle one is predicted")
-    hidden: tuple[int, ...] = setting((64, 32), min_length=1, description="units of the layers before the bottleneck")
+    hidden: tuple[PositiveInt, ...] = setting(
+        (64, 32), min_length=1, description="units of the layers before the bottleneck"
+    )
     bottleneck: int = setting(16, ge=1, description="units of the bottleneck")
     variational: bool = setting(False, description="a Gaussian bottleneck (VIDNN)")
 

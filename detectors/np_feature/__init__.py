@@ -19,6 +19,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pydantic import PositiveInt
+
 from asdbench import ClipSet, detector, setting
 
 from ..shared.detector import FrameDetector
@@ -42,7 +44,9 @@ class NeymanPearsonFeature(FrameDetector):
     batch_size: int = setting(512, ge=2, description="vectors in a training batch")
     n_mels: int = setting(40, ge=1, description="mel bands")
     stacked: int = setting(11, ge=1, description="consecutive frames in a vector")
-    hidden: tuple[int, ...] = setting((128, 64), min_length=1, description="units of the layers before the features")
+    hidden: tuple[PositiveInt, ...] = setting(
+        (128, 64), min_length=1, description="units of the layers before the features"
+    )
     features: int = setting(16, ge=1, description="number of features")
     components: int = setting(4, ge=1, description="components of the normal model")
     rho: float = setting(0.05, gt=0, lt=1, description="false positive rate at which the true positive rate is raised")

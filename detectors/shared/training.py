@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from asdbench import UserError
+
 from .frames import Frames
 from .networks import seeded
 
@@ -50,6 +52,11 @@ class Trainer:
         rows = rows[torch.randperm(len(rows), generator=self._generator)]
         held_out = int(training.validation * len(rows))
         self.held_out, self.rows = rows[:held_out], rows[held_out:]
+        if len(self.rows) < 2:
+            raise UserError(
+                f"{len(rows)} vectors of the training clips leave {len(self.rows)} to learn from, expected 2 at least "
+                f"(validation: {training.validation:g})"
+            )
         # The frames of a machine fit a GPU's memory: moved once, they need not be moved batch by batch.
         mel = frames.mel.to(device) if device.type == "cuda" else frames.mel
         self._windows = replace(frames, mel=mel).windows()
@@ -60,7 +67,7 @@ class Trainer:
     def epoch(self, loss: Loss) -> float:
         """Train on every vector once, in a new order; return the mean loss."""
         self._network.train()
-        total = torch.zeros((), device=self._device)
+        total, used = torch.zeros((), device=self._device), 0
         order = self.rows[torch.randperm(len(self.rows), generator=self._generator)]
         seed = np.random.SeedSequence((self._training.seed, self._epoch)).generate_state(1, np.uint64)[0]
         self._epoch += 1
@@ -71,8 +78,8 @@ class Trainer:
                 self._optimizer.zero_grad(set_to_none=True)
                 value.backward()
                 self._optimizer.step()
-                total += value.detach() * len(batch)
-        return float(total) / max(1, len(order))
+                total, used = total + value.detach() * len(batch), used + len(batch)
+        return float(total) / used
 
     def held_out_loss(self, loss: Loss) -> float:
         """Mean loss of the vectors held out, of which there must be some."""

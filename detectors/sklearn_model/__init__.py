@@ -15,7 +15,16 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    Vectors = npt.NDArray[np.float64]
+
 __all__ = ["SklearnModel"]
+
+_ROUNDING = 1e-6
+"""Deviation in proportion to the mean, up to which a value counts as constant."""
+_TRIED = 8
+"""Training clips that a model of PyOD is tried on one by one."""
+_FAR = 100.0
+"""Deviations from a training clip that no clip has."""
 
 
 @detector("sklearn")
@@ -46,19 +55,29 @@ class SklearnModel(Detector):
     def fit(self, clips: ClipSet) -> None:
         import numpy as np
 
+        from .importing import is_pyod
+
         vectors = clip_vectors(clips, self.embedding)
         self.mean_, self.scale_ = np.zeros(vectors.shape[1]), np.ones(vectors.shape[1])
         if self.standardise:
-            deviations = vectors.std(axis=0)
-            self.mean_, self.scale_ = vectors.mean(axis=0), np.where(deviations > 0, deviations, 1.0)
-        model = self._estimator()
+            deviations, self.mean_ = vectors.std(axis=0), vectors.mean(axis=0)
+            # What varies less is rounding, as of a band that is silent throughout.
+            self.scale_ = np.where(deviations > _ROUNDING * np.maximum(1, np.abs(self.mean_)), deviations, 1.0)
+        model, scaled = self._estimator(), (vectors - self.mean_) / self.scale_
         try:
-            model.fit((vectors - self.mean_) / self.scale_)
+            model.fit(scaled)
         except Exception as error:  # which errors there are depends on the model
             raise UserError(
                 f"model: {self.model} cannot be fitted to {len(vectors)} clips of {vectors.shape[1]} values: "
                 f"{_reason(error)}"
             ) from error
+        own = getattr(model, "negative_outlier_factor_", None)
+        own = getattr(model, "decision_scores_", None) if own is None else -own
+        if is_pyod(type(model)):
+            self._refuse_unfit_for_single_clips(model, scaled)
+        # Such models say how far each training clip is from the others; asked again, it would be near to itself.
+        self.own_vectors_ = None if own is None else scaled
+        self.own_scores_ = None if own is None else np.asarray(own, dtype=np.float64)
         self.model_ = model
 
     def score(self, clips: ClipSet) -> npt.NDArray[np.float64]:
@@ -67,12 +86,20 @@ class SklearnModel(Detector):
         from .importing import is_pyod
 
         vectors = (clip_vectors(clips, self.embedding) - self.mean_) / self.scale_
-        if is_pyod(type(self.model_)):
-            # One by one, as some of them (ECOD, COPOD) rank clips among those that they are given together.
-            rows = [self.model_.decision_function(row[None]) for row in vectors]
-            return np.concatenate(rows).astype(np.float64)
-        rate = getattr(self.model_, "score_samples", None) or self.model_.decision_function
-        return -np.asarray(rate(vectors), dtype=np.float64)
+        try:
+            if is_pyod(type(self.model_)):
+                scores = _one_by_one(self.model_, vectors)
+            else:
+                rate = getattr(self.model_, "score_samples", None) or self.model_.decision_function
+                scores = -np.asarray(rate(vectors), dtype=np.float64)
+        except Exception as error:
+            raise UserError(f"model: {self.model} cannot score: {_reason(error)}") from error
+        if self.own_vectors_ is not None and self.own_scores_ is not None:
+            for row, vector in enumerate(vectors):
+                same = (self.own_vectors_ == vector).all(axis=1)
+                if same.any():
+                    scores[row] = self.own_scores_[same].min()
+        return scores
 
     def get_state(self) -> dict[str, Any]:
         """As `Detector.get_state`; estimators of other packages than scikit-learn as the bytes of a skops file."""
@@ -94,6 +121,29 @@ class SklearnModel(Detector):
         super().set_state(state)
         if isinstance(self.model_, np.ndarray):
             self.model_ = unpacked(self.model_, outlier_detector(self.model))
+
+    def _refuse_unfit_for_single_clips(self, model: Any, vectors: Vectors) -> None:
+        """Check that a model scores a clip by itself; some of PyOD's compare those that they are given together.
+
+        Raises:
+            UserError: it fails, gives no finite number, or gives the same score to all, and to what is far from all.
+        """
+        import numpy as np
+
+        rows = np.unique(np.linspace(0, len(vectors) - 1, _TRIED).astype(int))
+        try:
+            scores = _one_by_one(model, np.concatenate([vectors[rows], vectors[:1] + _FAR * (1 + vectors.std())]))
+        except Exception as error:  # which errors there are depends on the model
+            found = f"given one clip it fails ({_reason(error)})"
+        else:
+            found = "given one clip its score is the same, whichever it is" if np.ptp(scores) == 0 else ""
+            if not np.isfinite(scores).all():
+                found = "given one clip its score is not a finite number"
+        if found:
+            raise UserError(
+                f"model: {self.model} scores clips among others only, expected a model that scores a clip by itself; "
+                f"{found}"
+            )
 
     def _estimator(self) -> Any:
         """The model with its parameters, not fitted.
@@ -127,6 +177,13 @@ class SklearnModel(Detector):
                 f"{field}: with these parameters {kind.__name__} scores no clips but those it was fitted to"
             )
         return model
+
+
+def _one_by_one(model: Any, vectors: Vectors) -> npt.NDArray[np.float64]:
+    """Scores of single clips, as some models (ECOD, COPOD) rank clips among those that they are given together."""
+    import numpy as np
+
+    return np.concatenate([model.decision_function(row[None]) for row in vectors]).astype(np.float64)
 
 
 def _reason(error: Exception) -> str:

@@ -84,6 +84,11 @@ class SubClusterAdaCosDetector(Detector):
                 f"sub_cluster_adacos: all {len(clips)} training clips have the same section, domain and attributes, "
                 "so that there is nothing to tell apart; expected two classes, or 'classes: changes'"
             )
+        if self.classes != "changes" and labels.max() == 1 and self.sub_clusters == 1:
+            raise UserError(
+                "sub_cluster_adacos: sub_clusters is 1, expected 2 at least: the training clips have two labels, and "
+                "with two centres in all the scale of the loss is 0"
+            )
         if self.classes == "changes":
             labels = np.zeros_like(labels)
         self.num_samples_ = max(len(waveform) for waveform in clips.waveforms())

@@ -126,6 +126,11 @@ def test_the_dimensions_are_those_of_scikit_learns_principal_components(share):
     assert np.allclose(np.abs(found), np.abs(oracle))
 
 
+def test_a_share_of_all_keeps_every_dimension():
+    kept = {principal_components(np.random.default_rng(seed).random((200, 64)), 1.0).shape[1] for seed in range(20)}
+    assert kept <= {63, 64}  # a share of 1 may be reached, to rounding, one before the last
+
+
 def test_vectors_that_are_all_the_same_have_one_dimension():
     assert principal_components(np.ones((20, 3)), 0.9).shape == (20, 1)
 
@@ -136,6 +141,10 @@ def test_the_gap_statistic_counts_clusters(clusters):
     centres = 12 * np.stack([np.arange(clusters), np.arange(clusters) % 2], axis=1)
     points = np.concatenate([centre + rng.standard_normal((40, 2)) for centre in centres])
     assert clusters_by_gap(points, 5, rng) == clusters
+
+
+def test_one_point_is_one_cluster():
+    assert clusters_by_gap(np.zeros((1, 2)), 5, np.random.default_rng(0)) == 1
 
 
 def test_sizes_of_zero_are_chosen_from_the_vectors(tmp_path):

@@ -208,7 +208,7 @@ def test_what_cannot_be_is_said_in_a_sentence(clips, tmp_path, monkeypatch):
         (
             {"domains": "rescaled"},
             train.select([0, 1, 2, 4]),
-            "at least 2 training clips of the domain 'target', found 1",
+            "at least 3 training clips of the domain 'target', found 1",
         ),
         ({"backend": "mahalanobis", "domains": "separate"}, train.select([0, 1, 2]), "of the domain 'target', found 1"),
     ]
@@ -224,3 +224,22 @@ def test_what_cannot_be_is_said_in_a_sentence(clips, tmp_path, monkeypatch):
         EmbeddingKnn(embedding={"use": "transformers_audio", "model": "owner/none"}).fit(train)
     with pytest.raises(pydantic.ValidationError, match="did you mean 'transformers_audio'"):
         EmbeddingKnn(embedding="transformer_audio")
+
+
+@pytest.mark.parametrize("backend", ["knn", "mahalanobis", "gmm"])
+@pytest.mark.parametrize("smote", [0.0, 1.0])
+def test_rescaled_scores_of_new_clips_of_each_domain_are_about_zero(backend, smote):
+    """Ten target clips say little of their spread; but their scores are those of the source, give or take."""
+    rng = np.random.default_rng(0)
+    detector = EmbeddingKnn(backend=backend, domains="rescaled", smote=smote)
+    detector.vectors_ = np.concatenate([rng.standard_normal((120, 16)), 6 + rng.standard_normal((10, 16))])
+    detector.domains_ = ["source"] * 120 + ["target"] * 10
+    target = detector._scorers()[1]
+    assert abs(float(target(6 + rng.standard_normal((200, 16))).mean())) < 2.5
+
+
+def test_two_clips_of_a_domain_cannot_be_rescaled_by_neighbours():
+    detector = EmbeddingKnn(domains="rescaled")
+    detector.vectors_, detector.domains_ = np.random.default_rng(0).random((6, 4)), ["source"] * 4 + ["target"] * 2
+    with pytest.raises(asdbench.UserError, match="at least 3 training clips of the domain 'target', found 2"):
+        detector._scorers()

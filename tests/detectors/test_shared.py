@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pydantic
 import pytest
 import torch
 from torch.distributions import Normal
@@ -120,6 +121,7 @@ def test_randomness_within_an_epoch_depends_on_seed_and_epoch():
     assert len(set(draws(0)) | set(draws(1))) == 4
 
 
+@pytest.mark.parametrize("name", FRAME_DETECTORS)
 def test_clips_shorter_than_a_vector_are_named(name, tmp_path):
     detector = detectors.get(name)(epochs=1, hop_length=8000, n_fft=16384)
     with pytest.raises(
@@ -140,3 +142,22 @@ def test_digital_silence_is_learnt_and_scored(name, tmp_path):
         detector.fit(train_on)
         for clips in (sound, silence):
             assert np.isfinite(detector.score(clips)).all()
+
+
+@pytest.mark.parametrize("name", ["idnn", "dagmm", "hcvae", "np_feature"])
+@pytest.mark.parametrize("hidden", [[-3], [0], [8, 0]])
+def test_layers_have_units(name, hidden):
+    with pytest.raises(pydantic.ValidationError, match="hidden"):
+        detectors.get(name)(hidden=hidden)
+
+
+def test_latent_vectors_have_dimensions():
+    with pytest.raises(pydantic.ValidationError, match="latent"):
+        detectors.get("hcvae")(latent=[0, 2])
+
+
+def test_a_single_vector_is_too_little_to_learn_from():
+    frames = Frames(random(7, 4).float(), [7], 5)
+    training = Training(epochs=1, batch_size=2, learning_rate=1e-3, validation=0.7, seed=0)
+    with pytest.raises(asdbench.UserError, match="3 vectors of the training clips leave 1 to learn from"):
+        Trainer(torch.nn.Linear(20, 1), frames, training, torch.device("cpu"))

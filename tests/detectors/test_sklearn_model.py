@@ -123,16 +123,44 @@ def test_parameters_stand_beside_the_model_or_in_a_mapping():
 
 
 def test_a_value_that_never_changes_does_no_harm(clips, monkeypatch):
-    train, test = clips
-    kept = clip_vectors
+    # The mean of so many equal values is rounded, so that their deviation is not 0.
+    vectors = np.random.default_rng(0).standard_normal((240, 4))
+    vectors[:, 0] = -156.5355977
+    assert vectors.std(axis=0)[0] > 0
+    monkeypatch.setattr("asdbench.detectors.sklearn_model.clip_vectors", lambda *args: vectors)
+    detector = fitted(clips[0], LOF, n_neighbors=4)
+    assert detector.scale_[0] == 1
+    assert np.allclose(detector.scale_[1:], vectors.std(axis=0)[1:])
 
-    def with_constant(*args):
-        vectors = kept(*args)
-        vectors[:, 0] = -2.5
-        return vectors
 
-    monkeypatch.setattr("asdbench.detectors.sklearn_model.clip_vectors", with_constant)
-    assert np.isfinite(fitted(train, LOF, n_neighbors=4).score(test)).all()
+def test_training_clips_are_not_their_own_neighbours(clips):
+    train, _ = clips
+    detector = fitted(train, LOF, n_neighbors=1)
+    scaled = StandardScaler().fit_transform(clip_vectors(train, detector.embedding))
+    expected = -LocalOutlierFactor(n_neighbors=1).fit(scaled).negative_outlier_factor_
+    assert np.allclose(detector.score(train), expected)
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        ("pyod.models.cof.COF", "given one clip it fails"),
+        ("pyod.models.sos.SOS", "given one clip its score is not a finite number"),
+        ("pyod.models.loci.LOCI", "given one clip its score is the same, whichever it is"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore")
+def test_models_that_compare_clips_with_each_other_only_are_refused(clips, model, words):
+    pytest.importorskip("pyod", reason="PyOD is not installed (the extra 'pyod')")
+    with pytest.raises(asdbench.UserError, match=f"model: {model} scores clips among others only.*{words}"):
+        fitted(clips[0], model)
+
+
+def test_a_parameter_that_is_given_twice_is_refused():
+    with pytest.raises(asdbench.UserError, match="'n_neighbors' is given twice: by itself and in 'model_parameters'"):
+        SklearnModel(model=LOF, model_parameters={"n_neighbors": 3}, n_neighbors=4)
+    with pytest.raises(pydantic.ValidationError, match="model_parameters"):
+        SklearnModel(model=LOF, model_parameters=3, n_neighbors=4)
 
 
 @pytest.mark.parametrize(

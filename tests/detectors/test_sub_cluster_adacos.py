@@ -397,3 +397,18 @@ def test_without_labels_both_is_changes(tmp_path):
 
 def test_no_setting_is_a_matter_of_scoring():
     assert SubClusterAdaCosDetector.setting_names(late=True) == []
+
+
+def test_clips_nearer_to_a_reference_score_lower():
+    angles = np.array([1e-4, 1e-3, 1e-2, 1e-1])
+    near = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    assert np.allclose(distances(near, np.eye(2)), 1 - np.cos(angles), atol=1e-12)
+
+
+def test_two_labels_need_two_sub_clusters(tmp_path):
+    clips = example_clips(tmp_path, 6, 0)
+    clips.frame["section"] = ["00", "01"] * 3
+    clips.frame["attributes"] = [{}] * 6
+    clips.frame["domain"] = "source"
+    with pytest.raises(asdbench.UserError, match="sub_clusters is 1, expected 2 at least"):
+        SubClusterAdaCosDetector(classes="labels", sub_clusters=1).fit(clips)
