@@ -3,14 +3,17 @@
     asdbench run detectors
     python tests/simulations/detector_ranking.py runs/detectors
 
-Prints the official score of each detector (mean and deviation over seeds, its range), its AUC of all clips by machine
-(mean over seeds), and Kendall's tau of the official scores between all pairs of seeds.
+Prints the official score of each detector (mean and deviation over seeds), its AUC of all clips by machine (mean over
+seeds), and the time to fit and to score as ratios to the first detector: the median over machines and seeds of the
+seconds that the run noted. Then Kendall's tau of the official scores between all pairs of seeds.
 """
 
 from __future__ import annotations
 
 import argparse
 import itertools
+import json
+from pathlib import Path
 
 import pandas as pd
 from scipy.stats import kendalltau
@@ -18,6 +21,21 @@ from scipy.stats import kendalltau
 import asdbench
 from asdbench.metrics.detection import mann_whitney_auc
 from asdbench.metrics.official import official_score
+from asdbench.store import Store
+
+
+def seconds(folder: Path) -> pd.DataFrame:
+    """Median seconds of a unit of each detector, columns ``fit`` and ``score``."""
+    artefacts = json.loads((folder / "artefacts.json").read_text())
+    store = Store(Path(artefacts["store"]))
+
+    def of(key: str) -> float:
+        return float(json.loads((store.path(key) / "meta.json").read_text())["seconds"])
+
+    rows = [
+        {"detector": use["detector"], "fit": of(use["fit"]), "score": of(use["key"])} for use in artefacts["scores"]
+    ]
+    return pd.DataFrame(rows).groupby("detector", sort=False).median()
 
 
 def main() -> None:
@@ -45,7 +63,9 @@ def main() -> None:
         rows.append(
             {"detector": detector, "official": official[detector].mean(), "sd": official[detector].std(), **areas}
         )
-    table = pd.DataFrame(rows).sort_values("official", ascending=False)
+    times = seconds(results.folder)
+    table = pd.DataFrame(rows).merge(times / times.iloc[0], on="detector")
+    table = table.sort_values("official", ascending=False)
     print(table.round(4).to_string(index=False))
     by_seed = pd.DataFrame(official)
     taus = [kendalltau(by_seed.loc[a], by_seed.loc[b]).statistic for a, b in itertools.combinations(by_seed.index, 2)]
