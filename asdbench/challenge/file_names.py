@@ -14,7 +14,7 @@ of training clips: no challenge asks for them, but thresholds follow from them.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from asdbench import UserError
 
@@ -60,18 +60,20 @@ class FileName:
         """The years whose naming it is."""
         if self.by_id:
             return range(2020, 2021)
-        return range(2021, 2022) if self.domain else range(self.year or 2022, self.year + 1 if self.year else 2027)
+        if self.domain:
+            return range(2021, 2022)
+        return range(2022, 2027) if self.year is None else range(self.year, self.year + 1)
 
 
 def parse_file_name(name: str) -> FileName | None:
     """Read the name of a file; None where it is neither a score nor a decision file.
 
     Raises:
-        UserError: the name looks like that of one, but follows no scheme.
+        UserError: the name looks like that of one, but follows no scheme, or that of another year than it says.
     """
     match = _NAME.fullmatch(name)
     if match is not None and (match["id"] or match["domain"] or match["split"]):
-        return FileName(
+        found = FileName(
             kind=match["kind"],
             machine=match["machine"],
             section=match["id"] or match["section"],
@@ -81,6 +83,11 @@ def parse_file_name(name: str) -> FileName | None:
             year=int(match["year"]) if match["year"] else None,
             seed=match["seed"] or "",
         )
+        allowed = replace(found, year=None).years
+        if found.year is not None and found.year not in allowed:
+            expected = f"{allowed[0]} to {allowed[-1]}" if len(allowed) > 1 else str(allowed[0])
+            raise UserError(f"{name}: found the year {found.year}, but files are named so in {expected}")
+        return found
     if _LOOKS_LIKE_ONE.fullmatch(name):
         raise UserError(
             f"{name}: not the name of a score or decision file; expected {EXPECTED}, decision_result_… likewise, or "

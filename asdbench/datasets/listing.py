@@ -127,6 +127,8 @@ def _list(path: str) -> tuple[list[str], list[str], list[str]]:
                 name = entry.name
                 if name.startswith(".") or name in _SYSTEM_FOLDERS:
                     continue
+                if not name.isprintable() and _is_no_text(name):
+                    raise UserError(f"folder {path} holds {os.fsencode(name)!r}, whose name is no UTF-8; rename it")
                 if entry.is_dir():
                     subfolders.append(name)
                 elif name.lower().endswith(AUDIO_SUFFIXES):
@@ -136,3 +138,8 @@ def _list(path: str) -> tuple[list[str], list[str], list[str]]:
     except OSError as error:
         raise UserError(f"folder {path} cannot be listed ({error.strerror})") from error
     return subfolders, audio, tables
+
+
+def _is_no_text(name: str) -> bool:
+    """Whether a name holds bytes that the system could not read as text."""
+    return any("\ud800" <= letter <= "\udfff" for letter in name)

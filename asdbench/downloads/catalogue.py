@@ -63,9 +63,14 @@ class Collection:
 
     def spec_lines(self, root: str, parts: Sequence[str]) -> list[str]:
         """The entries ``dataset:`` of a spec that read parts of the collection from a folder; often one for all."""
-        filled = [{key: str(value).format(root=root, part=part) for key, value in self.reads.items()} for part in parts]
-        lines = ("dataset: {" + ", ".join(f"{key}: {value}" for key, value in entry.items()) + "}" for entry in filled)
-        return list(dict.fromkeys(lines))
+        filled = [
+            {
+                key: value.format(root=root, part=part) if isinstance(value, str) else value
+                for key, value in self.reads.items()
+            }
+            for part in parts
+        ]
+        return list(dict.fromkeys(f"dataset: {_in_one_line(entry)}" for entry in filled))
 
     def choose(self, machines: Sequence[str] | None, parts: Sequence[str] | None) -> list[Archive]:
         """Choose archives.
@@ -127,3 +132,8 @@ def collection(name: str) -> Collection:
     if name not in collections():
         raise UserError(f"there is no data set '{name}'{did_you_mean(name, collections())}")
     return collections()[name]
+
+
+def _in_one_line(entry: dict[str, str | int]) -> str:
+    text: str = yaml.safe_dump(entry, default_flow_style=True, sort_keys=False, allow_unicode=True, width=float("inf"))
+    return text.strip()

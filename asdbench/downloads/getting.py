@@ -79,13 +79,17 @@ def _check_md5(offer: Offer, path: Path, progress: Progress) -> None:
     progress.say(f"{offer.archive.file}: checking")
     found = md5_of(path)
     if found != offer.md5:
-        raise UserError(f"{offer.place}: the file has the md5 {found}, expected {offer.md5}; nothing was extracted")
+        raise UserError(
+            f"{offer.place}: the file has the md5 {found}, expected {offer.md5} ({offer.md5_from}); nothing was "
+            "extracted"
+        )
 
 
 def _extract(getting: Getting, offer: Offer, path: Path, work: Path, manifest: Manifest, progress: Progress) -> None:
     """Extract an archive beside its place, note it in the manifest, and move it there in one step."""
     archive, target = offer.archive, getting.folder / offer.archive.folder
-    extraction = Extraction(path, archive.machine)
+    others = set(getting.collection.machines) - {archive.machine}
+    extraction = Extraction(path, archive.machine, others)
     free = shutil.disk_usage(getting.folder).free
     if extraction.bytes > free:
         raise UserError(

@@ -159,7 +159,8 @@ def with_checksum(folder: Path, manifest: Manifest, offer: Offer) -> Offer:
         if offer.md5 and offer.md5 != expected:
             raise UserError(f"{archive.file}: the source states the md5 {offer.md5}, expected {expected} ({why})")
     licence = offer.licence or (record.licence if record is not None else "")
-    return replace(offer, md5=known[0][0] if known else offer.md5, licence=licence)
+    md5, why = known[0] if known else (offer.md5, "as the source states")
+    return replace(offer, md5=md5, md5_from=why, licence=licence)
 
 
 def _to_come(folder: Path, offer: Offer) -> int:

@@ -31,6 +31,7 @@ class Offer:
         size: in bytes.
         md5: as the source states it, "" where it states none.
         licence: as the source states it, "" where it states none.
+        md5_from: where the md5 comes from, for messages.
     """
 
     archive: Archive
@@ -38,6 +39,7 @@ class Offer:
     size: int
     md5: str = ""
     licence: str = ""
+    md5_from: str = ""
 
 
 class Source(Protocol):

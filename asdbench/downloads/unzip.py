@@ -11,10 +11,11 @@ import struct
 import unicodedata
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from asdbench.audio import AUDIO_SUFFIXES
 from asdbench.downloads.manifest import FileRecord
 from asdbench.errors import UserError
 from asdbench.progress import readable_bytes
@@ -48,12 +49,13 @@ class Extraction:
         bytes: their size in all, as the archive states it.
     """
 
-    def __init__(self, path: Path, machine: str) -> None:
+    def __init__(self, path: Path, machine: str, others: Collection[str] = ()) -> None:
         """Check the list of contents.
 
         Args:
             path: the archive.
             machine: its machine type: folders above and with that name are dropped.
+            others: the other machine types of its collection, whose archive it must not be.
 
         Raises:
             ArchiveError: the file is no whole ZIP archive, or lists something that no archive of recordings holds.
@@ -63,7 +65,7 @@ class Extraction:
             infos = archive.infolist()
             if len(infos) > MOST_FILES:
                 raise ArchiveError(f"{path}: the archive holds {len(infos)} files, expected {MOST_FILES} or fewer")
-            self._members = self._checked(infos, machine)
+            self._members = self._checked(infos, machine, others)
         self.count = len(self._members)
         self.bytes = sum(info.file_size for info in self._members.values())
         limit = min(MOST_BYTES, max(_SMALL, HIGHEST_RATIO * path.stat().st_size))
@@ -112,7 +114,9 @@ class Extraction:
             )
         return FileRecord(size=written, hash=digest.hexdigest())
 
-    def _checked(self, infos: list[zipfile.ZipInfo], machine: str) -> dict[str, zipfile.ZipInfo]:
+    def _checked(
+        self, infos: list[zipfile.ZipInfo], machine: str, others: Collection[str]
+    ) -> dict[str, zipfile.ZipInfo]:
         """Files by the path that they get below the machine's folder."""
         members: dict[str, zipfile.ZipInfo] = {}
         seen: dict[str, str] = {}
@@ -122,6 +126,10 @@ class Extraction:
             if info.is_dir() or _LEFT_OUT in parts[:1] or any(part.startswith(".") for part in parts):
                 continue
             inner = parts[parts.index(machine) + 1 :] if machine in parts[:-1] else parts
+            if machine not in parts[:-1] and set(others) & set(parts[:-1]):
+                raise ArchiveError(
+                    f"{self._path}: the archive holds '{info.filename}', expected recordings of {machine}"
+                )
             name = "/".join(inner)
             # Some file systems take names for the same that differ in case or in how accents are written.
             key = unicodedata.normalize("NFC", name).casefold()
@@ -129,8 +137,8 @@ class Extraction:
                 raise ArchiveError(f"{self._path}: the archive holds '{seen[key]}' and '{name}', which are one file")
             seen[key] = name
             members[name] = info
-        if not members:
-            raise ArchiveError(f"{self._path}: the archive holds no files")
+        if not any(name.lower().endswith(AUDIO_SUFFIXES) for name in members):
+            raise ArchiveError(f"{self._path}: the archive holds no recordings")
         for key, name in seen.items():
             above = key.rpartition("/")[0]
             while above:

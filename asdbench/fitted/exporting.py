@@ -57,6 +57,7 @@ def export_detector(
         known = artefacts.get("detectors", {}).get(detector)
         uses = [use for use in artefacts["scores"] if _is_use(use, detector, machine, seed)]
         store, clips_key = Store(Path(artefacts["store"])), artefacts["clips"][machine]
+        holdout = Holdout(**spec["holdout"])
     except UserError:
         raise
     except Exception as error:  # whatever a damaged file leads to
@@ -70,7 +71,7 @@ def export_detector(
     kind = _plugin_of(spec, detector, known, plugin_files, folder)
     settings = {name: value for name, value in spec["detectors"][detector].items() if name != "use"}
     plugin = restored(kind, settings, uses[0]["fit_seed"], load_state(store.path(key)), str(folder))
-    clips = assign_roles(load_clips(store, clips_key), Holdout(**spec["holdout"])).fit
+    clips = assign_roles(load_clips(store, clips_key), holdout).fit
     return FittedDetector(plugin, record_of(plugin, clips, _scores(folder, uses[0]), rule or rule_of(spec), known))
 
 
@@ -123,7 +124,7 @@ def _plugin_of(
     """The plugin of a detector of the spec, in the version that was fitted."""
     use = spec["detectors"][detector]["use"]
     try:
-        plugins.load_files(list(plugin_files) or [Path(path) for path in spec["plugins"]])
+        plugins.load_files(list(plugin_files) or [Path(path) for path in spec.get("plugins", [])])
         kind = plugins.detectors.get(use)
     except UserError as error:
         raise UserError(f"{folder}: {error}") from error
@@ -139,16 +140,23 @@ def _scores(folder: Path, use: dict[str, Any]) -> npt.NDArray[np.float64] | None
     """The scores of the clips that a detector was fitted on; None where the run has none."""
     import pandas as pd
 
-    table = pd.read_parquet(folder / SCORES)
-    mine = (table["source"] == "real") & (table["split"] == "train")
-    for name in ("machine", "detector", "seed"):
-        mine &= table[name] == use[name]
+    try:
+        table = pd.read_parquet(folder / SCORES)
+        mine = (table["source"] == "real") & (table["split"] == "train")
+        for name in ("machine", "detector", "seed"):
+            mine &= table[name] == use[name]
+    except Exception as error:  # whatever a damaged file leads to
+        raise _unreadable(folder, error) from error
     return table["score"][mine].to_numpy(dtype=np.float64) if mine.any() else None
 
 
 def _why(folder: Path, use: dict[str, Any]) -> str:
     """Why a fit is not in the store."""
-    for problem in json.loads((folder / PROBLEMS).read_text()):
+    try:
+        problems = json.loads((folder / PROBLEMS).read_text())
+    except (OSError, ValueError) as error:
+        raise _unreadable(folder, error) from error
+    for problem in problems:
         if _is_use(problem, use["detector"], use["machine"], use["seed"]):
             return f": {problem['reason']}"
     return "; run the benchmark again"

@@ -61,12 +61,12 @@ def write_folder(folder: Path, record: Record, state: dict[str, Any]) -> bool:
         files = {path.name: _digest(path) for path in sorted(new.iterdir())}
         (new / RECORD).write_text(record.model_copy(update={"files": files}).text(), encoding="utf-8")
         before = place.is_dir()
-        if before:
-            os.rename(place, old)
         try:
-            os.rename(new, place)
-        except OSError:
             if before:
+                os.rename(place, old)
+            os.rename(new, place)
+        except BaseException:  # an interruption too
+            if old.is_dir() and not place.exists():
                 os.rename(old, place)
             raise
         return before and any(old.iterdir())

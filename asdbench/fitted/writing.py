@@ -38,11 +38,15 @@ def summary(scores: pd.DataFrame, record: Record) -> str:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all.
+    """Write a file whole or not at all; a device or pipe that is there is written to.
 
     Raises:
         UserError: the disk refuses; what was there is there still.
     """
+    if path.exists() and not path.is_file():
+        with disk_errors(path):
+            path.write_text(text, encoding="utf-8")
+        return
     place = path.resolve()  # a link stays a link
     with disk_errors(path), temporary_folder(place.parent) as work:
         part = work / "text"

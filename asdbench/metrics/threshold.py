@@ -81,7 +81,12 @@ def fit_gamma(scores: npt.ArrayLike) -> Gamma:
             f"a gamma distribution needs two different training scores; found {len(values)} scores, "
             f"{len(np.unique(values))} different"
         )
+    # By a power of two, which rounds nothing: the squares of very large or very small scores are out of range.
+    exponent = int(np.frexp(np.abs(values).max())[1])
+    values = np.ldexp(values, -exponent)
     spread = float(values.std())
+    if spread == 0:
+        raise ValueError("a gamma distribution needs two different training scores; those found differ by rounding")
     standard = (values - values[0]) / spread
 
     def loss(log_distance: float) -> float:
@@ -94,7 +99,8 @@ def fit_gamma(scores: npt.ArrayLike) -> Gamma:
     found = minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-9})
     log_distance = float(found.x) if found.fun < loss(grid[best]) else float(grid[best])
     fitted = _fit_at(standard + np.exp(log_distance))
-    return Gamma(fitted.shape, float(values[0] - np.exp(log_distance) * spread), fitted.scale * spread)
+    location, scale = values[0] - np.exp(log_distance) * spread, fitted.scale * spread
+    return Gamma(fitted.shape, float(np.ldexp(location, exponent)), float(np.ldexp(scale, exponent)))
 
 
 def threshold(training_scores: npt.ArrayLike, quantile: float = QUANTILE, method: str = METHODS[0]) -> float:

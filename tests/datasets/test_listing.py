@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -94,3 +95,12 @@ def test_wrong_tables(tmp_path: Path, content: bytes, message: str) -> None:
 def test_a_table_that_is_a_folder(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="the file cannot be read"):
         read_rows(tmp_path)
+
+
+def test_a_name_that_is_no_text_is_said(tmp_path: Path) -> None:
+    try:
+        (tmp_path / os.fsdecode(b"m\xfc.wav")).write_bytes(b"")
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names only")
+    with pytest.raises(UserError, match=r"holds b'm\\xfc\.wav', whose name is no UTF-8; rename it"):
+        walk(tmp_path)

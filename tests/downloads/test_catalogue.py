@@ -106,3 +106,9 @@ def test_wrong_names_are_refused_with_the_nearest():
         collection("dcase2023").choose(["vlave"], None)
     with pytest.raises(UserError, match=r"'Vacuum' is not in dev but in eval_train and eval_test; name it with --part"):
         collection("dcase2023").choose(["Vacuum"], None)
+
+
+def test_spec_lines_are_yaml_whatever_the_root():
+    root = "my, {data}: #1"
+    (line,) = collection("dcase2024").spec_lines(root, ["dev"])
+    assert yaml.safe_load(line) == {"dataset": {"use": "dcase", "root": root, "year": 2024}}

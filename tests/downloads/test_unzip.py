@@ -200,7 +200,7 @@ def test_a_kind_of_compression_that_python_does_not_know(extract, make_zip, wav)
 
 def test_no_damage_is_a_traceback(extract, make_zip, tmp_path):
     """Any single byte of headers may be wrong: the archive is refused or what comes out is what went in."""
-    whole = make_zip({"fan/a": b"one", "fan/b": b"two"}, zipfile.ZIP_STORED)
+    whole = make_zip({"fan/a.wav": b"one", "fan/b.wav": b"two"}, zipfile.ZIP_STORED)
     survived = 0
     for at in range(len(whole)):
         shutil.rmtree(tmp_path / "inside", ignore_errors=True)
@@ -213,3 +213,15 @@ def test_no_damage_is_a_traceback(extract, make_zip, tmp_path):
         assert {(target / name).read_bytes() for name in files} <= {b"one", b"two"}
         survived += 1
     assert 0 < survived < len(whole)  # dates and the like are not checked
+
+
+def test_the_archive_of_another_machine_is_refused(tmp_path, make_zip, wav):
+    path = tmp_path / "dev_fan.zip"
+    path.write_bytes(make_zip({"valve/train/a.wav": wav}))
+    with pytest.raises(ArchiveError, match=r"holds 'valve/train/a\.wav', expected recordings of fan"):
+        Extraction(path, "fan", {"valve", "bearing"})
+
+
+def test_an_archive_without_recordings_is_refused(extract, make_zip):
+    with pytest.raises(ArchiveError, match="holds no recordings"):
+        extract(make_zip({"fan/readme.txt": b"x"}))

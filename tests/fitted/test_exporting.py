@@ -158,3 +158,17 @@ def test_the_threshold_is_set_as_in_the_run_unless_another_rule_is_given(copied,
     assert asdbench.export_detector(copied, "knn", "fan").record.threshold.value == scores.median()
     rule = asdbench.ThresholdRule("gamma", 0.8)
     assert asdbench.export_detector(copied, "knn", "fan", rule=rule).record.threshold.value == threshold(scores, 0.8)
+
+
+@pytest.mark.parametrize("damage", ["scores", "no scores", "spec"])
+def test_a_damaged_run_says_what_to_do(copied, damage):
+    if damage == "spec":
+        content = yaml.safe_load((copied / "spec.yaml").read_text())
+        del content["holdout"]
+        (copied / "spec.yaml").write_text(yaml.safe_dump(content))
+    elif damage == "scores":
+        (copied / "scores.parquet").write_bytes(b"PA")
+    else:
+        (copied / "scores.parquet").unlink()
+    with pytest.raises(UserError, match=r"the run cannot be read .*; run the benchmark again to restore it"):
+        asdbench.export_detector(copied, "knn", "fan")

@@ -97,3 +97,17 @@ def test_a_file_that_is_not_what_was_saved_is_named(saved, name, damage):
     expected = "is missing" if damage == "missing" else "is not the one that was saved"
     with pytest.raises(UserError, match=rf"{name}: the file {expected}"):
         read_folder(saved)
+
+
+def test_an_interruption_leaves_what_was_there(fitted, saved, monkeypatch):
+    before, rename = content(saved), os.rename
+
+    def interrupted(source, target):
+        if os.fspath(target) == os.fspath(saved) and not os.fspath(source).endswith("old"):
+            raise KeyboardInterrupt
+        rename(source, target)
+
+    monkeypatch.setattr(module.os, "rename", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        fitted.save(saved)
+    assert content(saved) == before

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 
 import numpy as np
@@ -12,6 +13,7 @@ import asdbench
 from asdbench import UserError, audio, plugins
 from asdbench.fitted import scoring
 from asdbench.fitted.scoring import listed, score_clips
+from asdbench.fitted.writing import write_text
 from asdbench.progress import Progress
 
 
@@ -131,3 +133,15 @@ def test_a_file_that_vanishes_between_check_and_scoring_is_named(fitted, folder)
     shutil.rmtree(folder)
     with pytest.raises(UserError, match=r"a\.flac: the file does not exist"):
         fitted.score(heard)
+
+
+def test_scores_go_through_a_pipe_that_is_there(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        write_text(pipe, "file,score\n")
+        assert os.read(reader, 100) == b"file,score\n"
+        assert pipe.is_fifo()
+    finally:
+        os.close(reader)

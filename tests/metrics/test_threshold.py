@@ -125,3 +125,11 @@ def test_the_empirical_threshold_keeps_its_word_on_skewed_scores() -> None:
 def test_a_threshold_that_cannot_be_had(scores: list[float], method: str, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         threshold(scores, 0.9, method)
+
+
+@pytest.mark.parametrize("exponent", [-1000, -700, 500, 1000])
+@pytest.mark.parametrize("method", ["gamma", "empirical"])
+def test_thresholds_scale_with_the_scores_however_large_or_small(exponent: int, method: str) -> None:
+    scores = 1 + np.random.default_rng(0).gamma(2.0, size=50)
+    expected = threshold(scores, 0.9, method)
+    assert threshold(np.ldexp(scores, exponent), 0.9, method) == pytest.approx(math.ldexp(expected, exponent), rel=1e-9)
