@@ -128,7 +128,7 @@ def _list(path: str) -> tuple[list[str], list[str], list[str]]:
                 if name.startswith(".") or name in _SYSTEM_FOLDERS:
                     continue
                 if not name.isprintable() and _is_no_text(name):
-                    raise UserError(f"folder {path} holds {os.fsencode(name)!r}, whose name is no UTF-8; rename it")
+                    raise UserError(f"folder {path} holds {os.fsencode(name)!r}, expected a name in UTF-8; rename it")
                 if entry.is_dir():
                     subfolders.append(name)
                 elif name.lower().endswith(AUDIO_SUFFIXES):

@@ -102,5 +102,5 @@ def test_a_name_that_is_no_text_is_said(tmp_path: Path) -> None:
         (tmp_path / os.fsdecode(b"m\xfc.wav")).write_bytes(b"")
     except OSError:
         pytest.skip("this file system takes UTF-8 names only")
-    with pytest.raises(UserError, match=r"holds b'm\\xfc\.wav', whose name is no UTF-8; rename it"):
+    with pytest.raises(UserError, match=r"holds b'm\\xfc\.wav', expected a name in UTF-8; rename it"):
         walk(tmp_path)
