@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,10 +13,10 @@ from typing import Any
 import pydantic
 
 from asdbench.errors import UserError
+from asdbench.hashing import hash_of_file
 from asdbench.store import disk_errors
 
 NAME = "manifest.json"
-_CHUNK = 1 << 20
 
 
 class FileRecord(pydantic.BaseModel):
@@ -149,23 +151,31 @@ def differences(folder: Path, record: ArchiveRecord, *, contents: bool) -> Diffe
 
 
 def hash_file(path: Path) -> str:
-    """The hash that the manifest keeps of a file."""
-    return _hash(path, hashlib.blake2b(digest_size=16))
+    """The hash that the manifest keeps of a file.
+
+    Raises:
+        UserError: the file cannot be read.
+    """
+    with _readable(path):
+        return hash_of_file(path)
 
 
 def md5_of(path: Path) -> str:
-    """The MD5 checksum of a file, which is what records of archives state."""
-    return _hash(path, hashlib.md5(usedforsecurity=False))
+    """The MD5 checksum of a file, which is what records of archives state.
+
+    Raises:
+        UserError: the file cannot be read.
+    """
+    with _readable(path), path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
-def _hash(path: Path, digest: Any) -> str:
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
     try:
-        with path.open("rb") as file:
-            while chunk := file.read(_CHUNK):
-                digest.update(chunk)
+        yield
     except OSError as error:
         raise UserError(f"{path}: the file cannot be read ({error.strerror})") from error
-    return str(digest.hexdigest())
 
 
 def _visible(root: Path) -> set[str]:

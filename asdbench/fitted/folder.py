@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from asdbench.errors import PluginError, UserError
 from asdbench.fitted.record import RECORD, Record, read_record
 from asdbench.folders import temporary_folder
+from asdbench.hashing import hash_of_file
 from asdbench.state import StateError, load_state, save_state
 from asdbench.store import disk_errors
 
@@ -58,7 +58,7 @@ def write_folder(folder: Path, record: Record, state: dict[str, Any]) -> bool:
             save_state(state, new)
         except StateError as error:
             raise PluginError(f"{record.detector.use}: {error}") from error
-        files = {path.name: _digest(path) for path in sorted(new.iterdir())}
+        files = {path.name: hash_of_file(path) for path in sorted(new.iterdir())}
         (new / RECORD).write_text(record.model_copy(update={"files": files}).text(), encoding="utf-8")
         before = place.is_dir()
         try:
@@ -82,7 +82,7 @@ def read_folder(folder: Path) -> tuple[Record, dict[str, Any]]:
     for name, digest in record.files.items():
         path = folder / name
         try:
-            found = _digest(path)
+            found = hash_of_file(path)
         except FileNotFoundError:
             raise UserError(f"{path}: the file is missing; the detector has to be fitted or exported again") from None
         except OSError as error:
@@ -93,8 +93,3 @@ def read_folder(folder: Path) -> tuple[Record, dict[str, Any]]:
                 "has to be fitted or exported again"
             )
     return record, load_state(folder)
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()

@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 from asdbench import UserError
+from asdbench.hashing import hash_of_file
 
 _IDENTITY = (".json", ".safetensors", ".model", ".txt", ".csv")
 _WORK = "training"
@@ -31,7 +32,7 @@ def identity_of(name: str, setting: str = "", *, file: bool = False) -> str:
     """
     if file:
         try:
-            return _hash(Path(name))
+            return hash_of_file(Path(name))
         except OSError as error:
             raise UserError(f"{setting}: {name}: the file cannot be read ({error.strerror})") from error
     folder = local_folder(name, setting)
@@ -44,7 +45,7 @@ def identity_of(name: str, setting: str = "", *, file: bool = False) -> str:
             continue
         if any(part.startswith(".") for part in parts):
             continue  # hidden folders hold the bookkeeping of downloads
-        digest.update(json.dumps(["/".join(parts), _hash(path)]).encode())
+        digest.update(json.dumps(["/".join(parts), hash_of_file(path)]).encode())
     return digest.hexdigest()
 
 
@@ -66,8 +67,3 @@ def local_folder(name: str, setting: str = "") -> Path | None:
     if not _HUB_ID.fullmatch(name):
         raise UserError(f"{prefix}'{name}' is neither a folder nor a hub id, expected a folder or OWNER/NAME")
     return None
-
-
-def _hash(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
