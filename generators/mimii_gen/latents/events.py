@@ -15,7 +15,6 @@ those of the training clips whose labels have most in common with the caption.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections import defaultdict
@@ -28,7 +27,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 from torch import Tensor
 
 from asdbench import UserError
@@ -37,6 +35,7 @@ from ..randomness import stream
 from .event_states import States, fit_states
 from .lapped_transform import LappedTransform
 from .levels import Group, unit_bands, words_of
+from .stored import Stored
 
 __all__ = ["CLIPS", "FILE", "EventClip", "EventModel"]
 
@@ -170,12 +169,14 @@ def _contexts(before: Sequence[Spell]) -> list[Context]:
     return [tuple(latest[len(latest) - memory :]) for memory in range(len(latest), -1, -1)]
 
 
-class EventModel:
+class EventModel(Stored):
     """Events and backgrounds by caption, for the machines whose sound comes and goes.
 
     Attributes:
         codec: whose latents are made.
     """
+
+    file = FILE
 
     def __init__(self, codec: LappedTransform, kinds: Sequence[_Kind]) -> None:
         self.codec, self._kinds = codec, list(kinds)
@@ -237,18 +238,6 @@ class EventModel:
         return max(fitting, key=lambda kind: (len(kind.group.names), kind.group.names), default=None)
 
     # -- on disk
-
-    @property
-    def identity(self) -> str:
-        """Hash of all numbers and words."""
-        digest = hashlib.blake2b(self._words().encode(), digest_size=16)
-        for _, array in sorted(self._arrays().items()):
-            digest.update(array.tobytes())
-        return digest.hexdigest()
-
-    def save(self, folder: Path) -> None:
-        """Write `FILE` into a folder."""
-        save_file(self._arrays(), folder / FILE, {"words": self._words()})
 
     @classmethod
     def load(cls, path: Path, codec: LappedTransform) -> EventModel:

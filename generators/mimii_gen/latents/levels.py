@@ -20,7 +20,6 @@ regression (A. E. Hoerl and R. W. Kennard, Technometrics 12, 1970).
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Iterable, Sequence
@@ -32,12 +31,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 from torch import Tensor
 
 from asdbench import UserError
 
 from ..randomness import stream
+from .stored import Stored
 
 __all__ = ["CONDITIONS", "FILE", "Group", "LevelModel", "group_edges", "motion_of", "unit_bands", "words_of"]
 
@@ -163,7 +162,7 @@ def _ranges(levels: Array) -> Array:
     return np.stack([part.mean(axis=1) for part in np.array_split(levels, CONDITIONS, axis=1)], axis=1)
 
 
-class LevelModel:
+class LevelModel(Stored):
     """Level of each band by caption, and the step between latents and shapes.
 
     Attributes:
@@ -171,6 +170,8 @@ class LevelModel:
         shape_dim: values of a frame of a shape: the bands and their envelopes.
         edges: where the groups of bands begin and end that have an envelope.
     """
+
+    file = FILE
 
     def __init__(self, dim: int, groups: Sequence[Group]) -> None:
         if dim % _COARSE or dim < CONDITIONS:
@@ -309,18 +310,6 @@ class LevelModel:
         return max(fitting, key=lambda group: (len(group.names), group.names))
 
     # -- on disk
-
-    @property
-    def identity(self) -> str:
-        """Hash of all numbers and words."""
-        digest = hashlib.blake2b(self._words().encode(), digest_size=16)
-        for _, array in sorted(self._arrays().items()):
-            digest.update(array.tobytes())
-        return digest.hexdigest()
-
-    def save(self, folder: Path) -> None:
-        """Write `FILE` into a folder."""
-        save_file(self._arrays(), folder / FILE, {"words": self._words()})
 
     @classmethod
     def load(cls, path: Path) -> LevelModel:
