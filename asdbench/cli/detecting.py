@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from asdbench.cli.options import FILE, FOLDER, load, with_options
+from asdbench.cli.options import FILE, FOLDER, folder_options, load, plugin_option, with_options
 from asdbench.errors import UserError
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 _out = click.option(
     "--out", type=FOLDER, required=True, help="Folder of the detector; a fitted detector in it is replaced."
 )
-_plugin = click.option("--plugin", "plugin_files", multiple=True, type=FILE, help="Python file with plugins.")
 _threshold_options: list[Callable[[Any], Any]] = [
     click.option(
         "--threshold",
@@ -34,11 +33,7 @@ _threshold_options: list[Callable[[Any], Any]] = [
 
 @click.command()
 @click.argument("detector")
-@click.option("--data", type=FOLDER, help="Folder with recordings.")
-@click.option("--dataset", default="dcase", show_default=True, help="Dataset plugin that reads the folder.")
-@click.option(
-    "--dataset-set", "dataset_settings", multiple=True, metavar="SETTING=VALUE", help="Setting of the dataset."
-)
+@with_options(folder_options)
 @click.option("--all", "everything", is_flag=True, help="Fit on the normal test recordings of the folder too.")
 @click.option("--spec", help="Benchmark whose training clips are used, in place of a folder.")
 @click.option("--machine", help="Machine type.  [default: the only one]")
@@ -46,7 +41,7 @@ _threshold_options: list[Callable[[Any], Any]] = [
 @click.option("--set", "overrides", multiple=True, metavar="SETTING=VALUE", help="Setting of the detector.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed, as in a benchmark.")
 @with_options(_threshold_options)
-@_plugin
+@plugin_option
 def fit(
     detector: str,
     data: Path | None,
@@ -101,7 +96,7 @@ def fit(
 @click.option("--seed", type=click.IntRange(min=0), help="Seed of the fit.  [default: the first of the run]")
 @_out
 @with_options(_threshold_options)
-@_plugin
+@plugin_option
 def export(
     run: Path,
     detector: str,
@@ -136,7 +131,7 @@ def export(
     show_default=True,
     help="csv has all digits, table is for reading.",
 )
-@_plugin
+@plugin_option
 def score(detector: Path, recordings: Path, out: Path | None, style: str, plugin_files: tuple[Path, ...]) -> None:
     """Score every recording of a folder with a fitted detector: DETECTOR is what `fit` or `export` wrote.
 

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from asdbench.cli.options import FILE, FOLDER, load, part_options, recording_options, recordings_of, with_options
+from asdbench.cli.options import (
+    FOLDER,
+    load,
+    part_options,
+    plugin_option,
+    recording_options,
+    recordings_of,
+    with_options,
+)
 from asdbench.errors import UserError
 
 if TYPE_CHECKING:
@@ -137,7 +145,7 @@ def _learn(
 @click.option("--sample-rate", type=click.IntRange(1000, 768000), default=16000, show_default=True, help="In Hz.")
 @click.option("--set", "overrides", multiple=True, metavar="SETTING=VALUE", help="Setting of the generator.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the clips.")
-@click.option("--plugin", "plugin_files", multiple=True, type=FILE, help="Python file with plugins.")
+@plugin_option
 def generate(
     name: str,
     out: Path,

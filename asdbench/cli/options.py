@@ -25,10 +25,12 @@ def split_names(context: click.Context, option: click.Parameter, value: str | No
     return tuple(dict.fromkeys(name.strip() for name in value.split(",") if name.strip())) if value else ()
 
 
+plugin_option = click.option("--plugin", "plugin_files", multiple=True, type=FILE, help="Python file with plugins.")
+
 spec_options = [
     click.argument("spec"),
     click.option("--set", "overrides", multiple=True, metavar="FIELD=VALUE", help="Override one value of the spec."),
-    click.option("--plugin", "plugin_files", multiple=True, type=FILE, help="Python file with plugins."),
+    plugin_option,
 ]
 
 store_options = [
@@ -38,12 +40,15 @@ store_options = [
     ),
 ]
 
-recording_options = [
+folder_options = [
     click.option("--data", type=FOLDER, help="Folder with recordings."),
     click.option("--dataset", default="dcase", show_default=True, help="Dataset plugin that reads the folder."),
     click.option(
         "--dataset-set", "dataset_settings", multiple=True, metavar="SETTING=VALUE", help="Setting of the dataset."
     ),
+]
+recording_options = [
+    *folder_options,
     click.option("--spec", help="Benchmark whose pool of recordings is used, in place of a folder."),
     click.option("--machines", callback=split_names, help="Comma-separated machine types.  [default: all]"),
 ]
@@ -65,7 +70,7 @@ training_options = [
     ),
     click.option("--set", "overrides", multiple=True, metavar="SETTING=VALUE", help="Setting of what is trained."),
     click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the training."),
-    click.option("--plugin", "plugin_files", multiple=True, type=FILE, help="Python file with plugins."),
+    plugin_option,
 ]
 
 part_options = [*recording_options, *training_options]

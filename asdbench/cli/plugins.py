@@ -7,12 +7,12 @@ from pathlib import Path
 
 import click
 
-from asdbench.cli.options import FILE, FOLDER
+from asdbench.cli.options import FOLDER, plugin_option
 
 
 @click.command("list")
 @click.argument("name", required=False)
-@click.option("--plugin", "plugin_files", multiple=True, type=FILE, help="Python file with plugins.")
+@plugin_option
 def list_plugins(name: str | None, plugin_files: tuple[Path, ...]) -> None:
     """List datasets, detectors, generators, metrics and benchmarks; with NAME, the settings of one."""
     from asdbench import listing

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from asdbench.cli.options import FILE, FOLDER
+from asdbench.cli.options import FILE, FOLDER, plugin_option
 
 
 @click.command("metrics")
@@ -17,7 +17,7 @@ from asdbench.cli.options import FILE, FOLDER
 @click.option("--clap", metavar="MODEL", help="Hub id or folder of a CLAP model, for the CLAP score.")
 @click.option("--captions", type=FILE, help="CSV with clip_id and caption.  [default: captions beside the clips]")
 @click.option("--sample-rate", type=click.IntRange(1000, 768000), help="Read all files at this rate, in Hz.")
-@click.option("--plugin", "plugin_files", multiple=True, type=FILE, help="Python file with plugins.")
+@plugin_option
 def audio_metrics(
     reference: Path,
     generated: Path,
