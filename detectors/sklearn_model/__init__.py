@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from asdbench import AnyEmbedding, ClipSet, Detector, UserError, clip_vectors, detector, did_you_mean, setting
 
+from .importing import is_pyod, outlier_detector, reason_of
+
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
@@ -55,8 +57,6 @@ class SklearnModel(Detector):
     def fit(self, clips: ClipSet) -> None:
         import numpy as np
 
-        from .importing import is_pyod
-
         vectors = clip_vectors(clips, self.embedding)
         self.mean_, self.scale_ = np.zeros(vectors.shape[1]), np.ones(vectors.shape[1])
         if self.standardise:
@@ -69,7 +69,7 @@ class SklearnModel(Detector):
         except Exception as error:  # which errors there are depends on the model
             raise UserError(
                 f"model: {self.model} cannot be fitted to {len(vectors)} clips of {vectors.shape[1]} values: "
-                f"{_reason(error)}"
+                f"{reason_of(error)}"
             ) from error
         own = getattr(model, "negative_outlier_factor_", None)
         own = getattr(model, "decision_scores_", None) if own is None else -own
@@ -83,8 +83,6 @@ class SklearnModel(Detector):
     def score(self, clips: ClipSet) -> npt.NDArray[np.float64]:
         import numpy as np
 
-        from .importing import is_pyod
-
         vectors = (clip_vectors(clips, self.embedding) - self.mean_) / self.scale_
         try:
             if is_pyod(type(self.model_)):
@@ -93,7 +91,7 @@ class SklearnModel(Detector):
                 rate = getattr(self.model_, "score_samples", None) or self.model_.decision_function
                 scores = -np.asarray(rate(vectors), dtype=np.float64)
         except Exception as error:
-            raise UserError(f"model: {self.model} cannot score: {_reason(error)}") from error
+            raise UserError(f"model: {self.model} cannot score: {reason_of(error)}") from error
         if self.own_vectors_ is not None and self.own_scores_ is not None:
             for row, vector in enumerate(vectors):
                 same = (self.own_vectors_ == vector).all(axis=1)
@@ -115,7 +113,6 @@ class SklearnModel(Detector):
         """Restore what `get_state` returned."""
         import numpy as np
 
-        from .importing import outlier_detector
         from .saving import unpacked
 
         super().set_state(state)
@@ -134,7 +131,7 @@ class SklearnModel(Detector):
         try:
             scores = _one_by_one(model, np.concatenate([vectors[rows], vectors[:1] + _FAR * (1 + vectors.std())]))
         except Exception as error:  # which errors there are depends on the model
-            found = f"given one clip it fails ({_reason(error)})"
+            found = f"given one clip it fails ({reason_of(error)})"
         else:
             found = "given one clip its score is the same, whichever it is" if np.ptp(scores) == 0 else ""
             if not np.isfinite(scores).all():
@@ -153,8 +150,6 @@ class SklearnModel(Detector):
         """
         import inspect
 
-        from .importing import outlier_detector
-
         kind = outlier_detector(self.model)
         known = [name for name in inspect.signature(kind).parameters if name not in ("args", "kwargs")]
         for name in self.model_parameters:
@@ -170,7 +165,7 @@ class SklearnModel(Detector):
             if hasattr(model, "_parameter_constraints"):  # scikit-learn's own check, which `fit` would make
                 model._validate_params()
         except Exception as error:
-            raise UserError(f"model: {self.model}: {_reason(error)}") from error
+            raise UserError(f"model: {self.model}: {reason_of(error)}") from error
         if not hasattr(model, "score_samples") and not hasattr(model, "decision_function"):
             field = "novelty: found false, expected true" if "novelty" in known else f"model: {self.model}"
             raise UserError(
@@ -184,7 +179,3 @@ def _one_by_one(model: Any, vectors: Vectors) -> npt.NDArray[np.float64]:
     import numpy as np
 
     return np.concatenate([model.decision_function(row[None]) for row in vectors]).astype(np.float64)
-
-
-def _reason(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")

@@ -82,8 +82,12 @@ def _imported(name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except (Exception, SystemExit) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
-        raise UserError(f"model: the module {name} cannot be imported ({reason})") from error
+        raise UserError(f"model: the module {name} cannot be imported ({reason_of(error)})") from error
+
+
+def reason_of(error: BaseException) -> str:
+    """The first line of an error, or its kind where it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
 
 
 def _problem(kind: Kind) -> str:

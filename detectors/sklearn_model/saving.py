@@ -12,6 +12,8 @@ import numpy.typing as npt
 
 from asdbench import UserError, refused_types
 
+from .importing import reason_of
+
 
 def packed(model: Any) -> npt.NDArray[np.uint8]:
     """An estimator as the bytes of a skops file.
@@ -24,13 +26,11 @@ def packed(model: Any) -> npt.NDArray[np.uint8]:
     name = type(model).__name__
     try:
         data = skops.io.dumps(model)
-        _trusted(data, type(model))
         skops.io.loads(data, trusted=_trusted(data, type(model)))
     except UserError:
         raise
     except Exception as error:  # which errors there are depends on what the estimator holds
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
-        raise UserError(f"model: a fitted {name} cannot be saved without pickle ({reason})") from error
+        raise UserError(f"model: a fitted {name} cannot be saved without pickle ({reason_of(error)})") from error
     return np.frombuffer(data, dtype=np.uint8)
 
 
