@@ -92,6 +92,7 @@ class Plan:
         scores: the rows of blocks of the score table.
         quality: comparisons of generated with real clips.
         copies: searches for training clips among generated ones.
+        inputs: what each detector depends on beside settings, seed and clips; see `asdbench.plugins.Plugin.inputs`.
         clips: key of each machine's clips.
         generated: key of the generated clips by (machine, generator, seed).
         machines: in the order of the spec.
@@ -102,6 +103,7 @@ class Plan:
     scores: list[ScoreUse] = field(default_factory=list)
     quality: list[Listening] = field(default_factory=list)
     copies: list[Listening] = field(default_factory=list)
+    inputs: dict[str, dict[str, str]] = field(default_factory=dict)
     clips: dict[str, str] = field(default_factory=dict)
     generated: dict[tuple[str, str, int], str] = field(default_factory=dict)
 
@@ -130,7 +132,7 @@ def make_plan(loaded: LoadedSpec, store: Store, progress: Progress) -> Plan:
     if any(entry.anomaly == "generated" for entry in loaded.spec.test_sets.values()):
         makers = loaded.generators | loaded.variants
     inputs = {name: _inputs(loaded, ("generators", name), generator) for name, generator in makers.items()}
-    heard = {name: _inputs(loaded, ("detectors", name), detector) for name, detector in loaded.detectors.items()}
+    plan.inputs = {name: _inputs(loaded, ("detectors", name), detector) for name, detector in loaded.detectors.items()}
     for machine, identity in identities.items():
         for seed in loaded.spec.seeds:
             generated = {}
@@ -143,7 +145,7 @@ def make_plan(loaded: LoadedSpec, store: Store, progress: Progress) -> Plan:
                     plan, loaded, machine, identity, seed, name, generator, inputs[name], model
                 )
             for name, detector in loaded.detectors.items():
-                _plan_detector(plan, loaded, machine, identity, seed, name, detector, heard[name], generated)
+                _plan_detector(plan, loaded, machine, identity, seed, name, detector, generated)
     for name, embedding in loaded.embeddings.items():
         _plan_quality(plan, loaded, identities, name, embedding)
     for name in makers:
@@ -284,11 +286,10 @@ def _plan_detector(
     seed: int,
     name: str,
     detector: Detector,
-    inputs: dict[str, str],
     generated: dict[str, str],
 ) -> None:
     """Add the fit of one detector and a scoring for each source of clips."""
-    clips = plan.clips[machine]
+    clips, inputs = plan.clips[machine], plan.inputs[name]
     task = _task(detector) | {"seed": derive_seed(seed, "fit", machine)}
     # Settings that act in scoring only are not part of the fit: detectors that differ in them share it.
     learnt = task | {"plugin": _entry(detector, late=False)} | ({"inputs": inputs} if inputs else {})

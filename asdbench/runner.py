@@ -155,7 +155,7 @@ def _conclude(
     folder = runs / loaded.spec.name / identity
     comparison = compare_scores(resolved, scores, problems, gather(loaded, plan, store, failures))
     results = Results(folder, resolved, scores, generated, problems, comparison)
-    keys: dict[str, Any] = {"store": str(store.root), "clips": plan.clips, "detectors": _identities(loaded)}
+    keys: dict[str, Any] = {"store": str(store.root), "clips": plan.clips, "detectors": _identities(loaded, plan)}
     keys["scores"] = [
         asdict(use) | {"fit": task["fit"], "fit_seed": task["seed"]}
         for use, task in ((use, plan.units[use.key].task) for use in plan.scores)
@@ -172,13 +172,13 @@ def _conclude(
     return results
 
 
-def _identities(loaded: LoadedSpec) -> dict[str, dict[str, Any]]:
-    """What the fits of each detector depend on beside settings, seed and clips."""
+def _identities(loaded: LoadedSpec, plan: Plan) -> dict[str, dict[str, Any]]:
+    """What the fits of each detector depend on beside settings, seed and clips, as it was when they were planned."""
     return {
         name: {
             "version": detector.version,
             "source": plugins.source_id(type(detector)),
-            "inputs": detector.inputs(),
+            "inputs": plan.inputs[name],
         }
         for name, detector in loaded.detectors.items()
     }
