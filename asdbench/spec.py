@@ -12,6 +12,7 @@ import pydantic
 
 from asdbench import plugins
 from asdbench.errors import UserError, did_you_mean
+from asdbench.metrics.threshold import METHODS, QUANTILE, Method
 from asdbench.plugins import Plugin, Registry
 from asdbench.settings_text import build_plugin, parse_assignment
 from asdbench.validation import first_error, shown
@@ -105,8 +106,8 @@ class Threshold(_Model):
         quantile: 0.9 lets one training clip in ten lie above.
     """
 
-    method: Literal["gamma", "empirical"] = "gamma"
-    quantile: float = pydantic.Field(0.9, gt=0, lt=1)
+    method: Method = METHODS[0]
+    quantile: float = pydantic.Field(QUANTILE, gt=0, lt=1)
 
 
 class Spec(_Model):

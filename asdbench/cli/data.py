@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from asdbench.cli.options import FOLDER, split_names, with_options
+from asdbench.cli.options import FOLDER, split_names
 
 ROOT = click.option(
     "--root", type=FOLDER, default=Path("data"), show_default=True, help="Folder of all data sets, ROOT/NAME each."
@@ -33,7 +33,7 @@ def data() -> None:
     callback=_split_parts,
     help="Part to bring, such as eval_train; more than one with commas.  [default: the first in `data list NAME`]",
 )
-@with_options([ROOT])
+@ROOT
 @click.option(
     "--from",
     "source",
@@ -74,7 +74,7 @@ def get(
 
 @data.command()
 @click.argument("names", nargs=-1)
-@with_options([ROOT])
+@ROOT
 @click.option("--quiet", is_flag=True, help="Show no progress.")
 def verify(names: tuple[str, ...], root: Path, quiet: bool) -> None:
     """Compare files with their checksums.
@@ -110,7 +110,7 @@ def verify(names: tuple[str, ...], root: Path, quiet: bool) -> None:
 
 @data.command("list")
 @click.argument("name", required=False)
-@with_options([ROOT])
+@ROOT
 def list_data(name: str | None, root: Path) -> None:
     """List what there is and what is here.
 

@@ -14,7 +14,7 @@ from asdbench.errors import UserError
 if TYPE_CHECKING:
     from asdbench.fitted.deciding import ThresholdRule
     from asdbench.fitted.detector import FittedDetector
-    from asdbench.fitted.record import Method
+    from asdbench.metrics.threshold import Method
 
 _out = click.option(
     "--out", type=FOLDER, required=True, help="Folder of the detector; a fitted detector in it is replaced."

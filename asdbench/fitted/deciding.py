@@ -10,15 +10,15 @@ import numpy as np
 import numpy.typing as npt
 
 from asdbench.errors import UserError, warn
-from asdbench.fitted.record import Method, Threshold
-from asdbench.metrics.threshold import QUANTILE, threshold
+from asdbench.fitted.record import Threshold
+from asdbench.metrics.threshold import METHODS, QUANTILE, Method, threshold
 
 
 @dataclass(frozen=True)
 class ThresholdRule:
     """How a threshold is set; see `asdbench.fitted.record.Threshold`."""
 
-    method: Method = "gamma"
+    method: Method = METHODS[0]
     quantile: float = QUANTILE
 
     def __post_init__(self) -> None:

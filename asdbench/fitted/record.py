@@ -6,19 +6,19 @@ import hashlib
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import pydantic
 
 from asdbench.audio import Channel
 from asdbench.errors import UserError
+from asdbench.metrics.threshold import Method
 from asdbench.state import ARRAYS, TREE
 from asdbench.validation import first_error
 
 RECORD, FORMAT = "detector.json", 1
 """Name of the file, and its format: to be raised when older readers would misunderstand it."""
 
-Method = Literal["gamma", "empirical"]
 
 _FILE = r"^(state\.json|arrays\.safetensors|\d+\.skops)$"
 

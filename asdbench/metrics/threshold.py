@@ -15,7 +15,7 @@ of training clips above it is what was asked for, whatever their scores look lik
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 QUANTILE = 0.9
 """Quantile of the fitted distribution that DCASE Task 2 uses: one training clip in ten lies above."""
 
-METHODS = ("gamma", "empirical")
+Method = Literal["gamma", "empirical"]
+METHODS: tuple[Method, ...] = get_args(Method)
 """What the threshold is a quantile of: a gamma distribution fitted to the training scores, or these scores."""
 
 NEAREST, FARTHEST = 1e-6, 1e3

@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import math
 
+import click
 import numpy as np
 import pytest
 from scipy import stats
 from sklearn.metrics import precision_recall_fscore_support
 
-from asdbench.metrics.threshold import Gamma, fit_gamma, precision_recall_f1, threshold
+from asdbench.cli import detecting
+from asdbench.metrics.threshold import METHODS, Gamma, fit_gamma, precision_recall_f1, threshold
 
 
 @pytest.mark.parametrize(("shape", "loc", "scale"), [(2.0, 0.0, 1.0), (5.0, -3.0, 0.1), (40.0, 100.0, 2.0)])
@@ -133,3 +135,9 @@ def test_thresholds_scale_with_the_scores_however_large_or_small(exponent: int, 
     scores = 1 + np.random.default_rng(0).gamma(2.0, size=50)
     expected = threshold(scores, 0.9, method)
     assert threshold(np.ldexp(scores, exponent), 0.9, method) == pytest.approx(math.ldexp(expected, exponent), rel=1e-9)
+
+
+def test_the_command_line_offers_the_methods_there_are() -> None:
+    (option,) = (option for option in detecting.fit.params if option.name == "method")
+    assert isinstance(option.type, click.Choice)
+    assert tuple(option.type.choices) == METHODS
