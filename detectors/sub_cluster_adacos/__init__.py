@@ -68,10 +68,11 @@ class SubClusterAdaCosDetector(Detector):
 
         from asdbench.pretrained.device import choose_device
 
+        from ..shared.networks import to_arrays
         from .changes import Changes
         from .features import extract
         from .labels import label_classes
-        from .network import build_network, to_arrays
+        from .network import build_network
         from .scoring import references
         from .training import Training, embed, train
 
@@ -127,8 +128,9 @@ class SubClusterAdaCosDetector(Detector):
 
         from asdbench.pretrained.device import choose_device
 
+        from ..shared.networks import from_arrays
         from .features import extract
-        from .network import build_network, from_arrays
+        from .network import build_network
         from .scoring import distances
         from .training import embed
 

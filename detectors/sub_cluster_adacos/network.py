@@ -7,13 +7,11 @@ ICASSP 2023, after L. Ruff et al., "Deep one-class classification", ICML 2018).
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from ..shared.networks import seeded
 
 DIMENSIONS = 128
 """Of the embedding of each branch."""
@@ -52,19 +50,8 @@ class Embedder(nn.Module):
 
 def build_network(width: int, bins: int, subtract_mean: bool, seed: int) -> Embedder:
     """Build an `Embedder` whose weights depend on the seed only; torch's global random state is left as it was."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         return Embedder(width, bins, subtract_mean)
-
-
-def to_arrays(network: nn.Module) -> dict[str, npt.NDArray[Any]]:
-    """The weights and running statistics of a network as arrays."""
-    return {name: np.ascontiguousarray(tensor.cpu().numpy()) for name, tensor in network.state_dict().items()}
-
-
-def from_arrays(network: nn.Module, arrays: dict[str, npt.NDArray[Any]]) -> None:
-    """Put back what `to_arrays` returned."""
-    network.load_state_dict({name: torch.as_tensor(array) for name, array in arrays.items()})
 
 
 class _SpectrogramBranch(nn.Module):
