@@ -28,7 +28,7 @@ from .latents.cache import LatentCache
 from .latents.events import CLIPS, EventClip, EventModel
 from .latents.interface import LatentCodec, load_codec
 from .latents.lapped_transform import LappedTransform
-from .latents.levels import CONDITIONS, LevelModel, motion_of, unit_bands, words_of
+from .latents.levels import CONDITIONS, LevelModel, kurtosis_of, motion_of, unit_bands, words_of
 from .latents.space import LatentSpace, LatentStatistics
 from .model_card import ModelCard, Part, write_model_card
 from .pipeline import MimiiGenPipeline
@@ -46,8 +46,6 @@ _PREVIEWED = 6
 """Rows of a picture of generated clips."""
 _CPU_PART = 4
 """Clips that a CPU computes at once in training."""
-_ATTRIBUTE, _COUNTS = 4, {"fault": 8, "severity": 2, "domain": 1}
-"""How much a label counts where training clips are sought whose events are like those of a caption."""
 _MEASURED = 16
 """Clips whose latents are measured at the end."""
 
@@ -241,14 +239,15 @@ def _levels(captioned: Sequence[Captioned], share: float, cache: LatentCache, co
     """Fit the levels of the clips that are trained on, by machine and condition."""
     clips = _taught(captioned, share)
     units = (unit_bands(_latents(cache, codec, clip.example.content_hash)) for clip in clips)
-    measured = [(level[0], motion_of(unit)) for unit, level in units]
+    measured = [(level[0], motion_of(unit), kurtosis_of(unit)[0]) for unit, level in units]
     told = [clip.description for clip in clips]
     return LevelModel.fit(
-        torch.stack([level for level, _ in measured]).double().cpu().numpy(),
+        torch.stack([level for level, _, _ in measured]).double().cpu().numpy(),
         [clip.example.caption for clip in clips],
         [group_words(description) for description in told],
         {value for description in told for value in label_values(description)},
-        np.array([motion for _, motion in measured]),
+        np.array([motion for _, motion, _ in measured]),
+        np.array([kurtosis for _, _, kurtosis in measured]),
     )
 
 
@@ -279,10 +278,13 @@ def _events(
 
 def _event_clip(clip: Captioned, latents: torch.Tensor) -> EventClip:
     told = clip.description
-    others = {"fault": told.fault or "", "severity": told.severity_word or "", "domain": told.domain}
-    labels = {word: _ATTRIBUTE for value in label_values(told) for word in words_of(value)}
-    labels |= {word: _COUNTS[name] for name, value in others.items() for word in words_of(readable(value))}
-    return EventClip(latents[0].cpu(), told.machine, group_words(told), clip.example.caption, labels)
+    labels = dict(told.attributes) | {
+        "fault": told.fault or "",
+        "severity": told.severity_word or "",
+        "domain": told.domain,
+    }
+    words = {name: words_of(readable(value)) for name, value in labels.items()}
+    return EventClip(latents[0].cpu(), told.machine, group_words(told), clip.example.caption, words)
 
 
 def _taught(captioned: Sequence[Captioned], share: float) -> list[Captioned]:

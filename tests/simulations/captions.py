@@ -5,8 +5,8 @@
 A classifier (logistic regression on mean and deviation of log-mel bands) learns condition and each attribute from real
 simulated clips, and is tried on other real clips and on generated ones: "share" is the accuracy on generated clips
 over that on real ones. Then anomalies are made with each severity in turn, for the same labels and seeds, and scored by
-the detectors of `mini_quality`: means by severity, and Spearman's correlation of score and severity. `--clips` counts
-clips of each domain and condition.
+the detectors of `mini_quality`: means by severity, and Spearman's correlation of score and severity; the same for real
+anomalies, each of which has another fault and labels. `--clips` counts clips of each domain and condition.
 """
 
 from __future__ import annotations
@@ -27,7 +27,11 @@ from asdbench import ClipSet, logmel, plugins
 
 SEVERITIES = {"slight": 0.6, "moderate": 1.0, "severe": 1.4}
 """The words that captions have for the severities of simulated faults."""
+BOUNDS = (0.8, 1.2)
+"""Severities between which these words change."""
 JUDGES = ("ae_mse", "logmel_knn")
+SEEDS = (9, 27, 28)
+"""Of the clips that the classifier learns from, of the real clips that are recognised, and of labels."""
 
 
 def pooled(clips: ClipSet) -> np.ndarray:
@@ -56,12 +60,14 @@ def recognised(learnt: ClipSet, real: ClipSet, made: ClipSet) -> pd.DataFrame:
     return table.assign(share=table["generated"] / table["real"])
 
 
-def by_severity(learnt: ClipSet, pool: ClipSet, folder: Path, **settings: object) -> pd.DataFrame:
+def by_severity(learnt: ClipSet, real: ClipSet, pool: ClipSet, folder: Path, **settings: object) -> pd.DataFrame:
     """Mean score of each judge by severity, and how score and severity go together."""
     made = {
         word: generated("mimii_gen", pool, "anomaly", folder / word, severity=severity, **settings)
         for word, severity in SEVERITIES.items()
     }
+    anomalies = real.where(condition="anomaly")
+    severity = np.array([row["severity"] for row in anomalies.frame["provenance"]])
     rows = []
     for name in JUDGES:
         use, options = DETECTORS[name]
@@ -69,12 +75,22 @@ def by_severity(learnt: ClipSet, pool: ClipSet, folder: Path, **settings: object
         detector.seed = 0
         detector.fit(learnt)
         scores = {word: detector.score(clips) for word, clips in made.items()}
-        severity = np.repeat(list(SEVERITIES.values()), [len(score) for score in scores.values()])
-        means = {word: float(score.mean()) for word, score in scores.items()}
-        rising = bool(np.all(np.diff(list(means.values())) > 0))
-        spearman = float(spearmanr(severity, np.concatenate(list(scores.values()))).statistic)
-        rows.append({"detector": name, **means, "rising": rising, "Spearman": spearman})
+        told = np.repeat(list(SEVERITIES.values()), [len(score) for score in scores.values()])
+        rows.append(
+            {"detector": name, "clips": "generated"} | described(scores, told, np.concatenate([*scores.values()]))
+        )
+        found = detector.score(anomalies)
+        place = np.digitize(severity, BOUNDS)
+        scores = {word: found[place == number] for number, word in enumerate(SEVERITIES)}
+        rows.append({"detector": name, "clips": "real"} | described(scores, severity, found))
     return pd.DataFrame(rows)
+
+
+def described(scores: dict[str, np.ndarray], severity: np.ndarray, score: np.ndarray) -> dict[str, object]:
+    """Mean score by severity, whether it rises, and Spearman's correlation."""
+    means = {word: float(found.mean()) for word, found in scores.items()}
+    rising = bool(np.all(np.diff(list(means.values())) > 0))
+    return {**means, "rising": rising, "Spearman": float(spearmanr(severity, score).statistic)}
 
 
 def main() -> None:
@@ -95,7 +111,7 @@ def main() -> None:
     for machine in given.machines.split(","):
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
-            learnt, real, pool = (simulated(machine, folder / str(seed), seed, given.clips) for seed in (9, 7, 8))
+            learnt, real, pool = (simulated(machine, folder / str(seed), seed, given.clips) for seed in SEEDS)
             made = [
                 generated("mimii_gen", pool, condition, folder / condition, **settings)
                 for condition in ("normal", "anomaly")
@@ -103,12 +119,12 @@ def main() -> None:
             told.append(recognised(learnt, real, ClipSet.concat(made)).assign(machine=machine))
             print(told[-1].round(3).to_string(index=False), flush=True)
             normals = simulated(machine, folder / "train", 0, given.clips, train=True)
-            scored.append(by_severity(normals, pool, folder, **settings).assign(machine=machine))
+            scored.append(by_severity(normals, real, pool, folder, **settings).assign(machine=machine))
             print(scored[-1].round(4).to_string(index=False), flush=True)
     table = pd.concat(told, ignore_index=True).set_index(["machine", "label"])
     print(table.round(3).to_string())
     print(f"least share: {table['share'].min():.2f}; mean share: {table['share'].mean():.2f}")
-    print(pd.concat(scored, ignore_index=True).set_index(["machine", "detector"]).round(4).to_string())
+    print(pd.concat(scored, ignore_index=True).set_index(["machine", "detector", "clips"]).round(4).to_string())
 
 
 if __name__ == "__main__":

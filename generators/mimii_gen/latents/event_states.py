@@ -2,8 +2,12 @@
 
 The coefficients of a short lapped transform (frames of 8 ms) are taken to be independent Gaussian noise, whose variance
 in a band is that of the clip's background plus that of the state which the machine is in: the impact of a plunger, its
-ring, the jet that follows. In each clip a state is louder or softer by a gain of its own. States, backgrounds, gains
-and transitions are fitted by expectation maximisation; the first state is the background alone.
+ring, the jet that follows. In each clip a state is louder or softer by a gain of its own, and all states have a colour:
+groups of bands in which they are louder or softer, as the microphone stands elsewhere. States, backgrounds, gains,
+colours and transitions are fitted by expectation maximisation; the first state is the background alone.
+
+An impact is no noise: its ring is the same each time, and so is its energy. How far the energy of an event varies in
+each band of a state is measured, and noise is drawn whose energy varies as much (`States.shaped`).
 
 Noise with a variance for each time and frequency is the model behind non-negative matrix factorisation with the
 Itakura-Saito divergence (C. Fevotte, N. Bertin and J.-L. Durrieu, Neural Computation 21, 2009). Here one spectrum at a
@@ -12,15 +16,16 @@ time is chosen by a Markov chain, as in the hidden Markov models of speech (L. R
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from .hidden_markov import Floats, most_likely_paths, posteriors
 from .levels import group_edges
+from .peakedness import exponents_for, heard_as, shaped
 
-__all__ = ["Heard", "States", "fit_states"]
+__all__ = ["Heard", "States", "colour_edges", "fit_states"]
 
 Array = npt.NDArray[np.float64]
 
@@ -41,9 +46,14 @@ _FEWEST = 4
 """Frames that a state is sought in, on average at least."""
 _STAY = 0.7
 """Probability of staying in a state before anything is known."""
-_BACKGROUND_PRIOR, _GAIN_PRIOR = 5.0, 20.0
+_BACKGROUND_PRIOR, _GAIN_PRIOR = 5.0, 200.0
 """Weight of what was known of a clip's background (frames) and of a gain of 1 (as many frames and bands)."""
 _GAINS = (0.05, 20.0)
+_COLOURS = (0.2, 5.0)
+_EVENT = 8
+"""Frames from the beginning of an event over which its energy is measured."""
+_KURTOSIS_PRIOR = 5.0
+"""Weight in coefficients of Gaussian noise where it is measured how far the energy of events varies."""
 _HARDLY = 1.0
 """Power relative to the background that a state which is hardly there adds at most in any group of bands."""
 _PRUNED = (3, 7)
@@ -59,21 +69,36 @@ class States:
     Attributes:
         spectra: power that each state adds to the background in each band, shape (states, bands); 0 for the first.
         quiet: of each state whether it is hardly more than the background, shape (states,).
+        exponents: that make Gaussian noise into that of a state, see `peakedness`, shape (states, bands).
     """
 
     spectra: Array
     quiet: npt.NDArray[np.bool_]
+    exponents: Array
 
-    def relative(self, path: npt.NDArray[np.integer], gains: Array, background: Array) -> Array:
+    def relative(
+        self, path: npt.NDArray[np.integer], gains: Array, colour: Array, background: Array
+    ) -> npt.NDArray[np.float64]:
         """Power relative to the background, 1 or more, shape (bands, T).
 
         Args:
             path: the state in each frame, shape (T,).
             gains: of each state in this clip, shape (states,).
+            colour: gain of all states in each group of bands, shape (groups,), see `colour_edges`.
             background: power of the background in each band, shape (bands,).
         """
-        added = 1 + gains[:, None] * self.spectra / np.maximum(background, _QUIET)
+        coloured = self.spectra * _spread(colour, colour_edges(self.spectra.shape[1]))
+        added = 1 + gains[:, None] * coloured / np.maximum(background, _QUIET)
         return np.asarray(added[path].T)
+
+    def shaped(self, noise: Array, path: npt.NDArray[np.integer]) -> Array:
+        """Make Gaussian noise of unit power into noise whose energy varies as that of the states.
+
+        Args:
+            noise: shape (bands, T).
+            path: the state in each frame, shape (T,).
+        """
+        return shaped(noise, self.exponents[path].T)
 
 
 @dataclass(frozen=True)
@@ -83,12 +108,19 @@ class Heard:
     Attributes:
         paths: the state in each frame, shape (clips, T).
         gains: of each state in each clip, shape (clips, states).
+        colours: gain of all states in each group of bands, shape (clips, groups).
         backgrounds: power in each band, shape (clips, bands).
     """
 
     paths: npt.NDArray[np.uint8]
     gains: Array
+    colours: Array
     backgrounds: Array
+
+
+def colour_edges(bands: int) -> npt.NDArray[np.int64]:
+    """First band of each group that a colour is of, and behind the last one."""
+    return group_edges(bands, _GROUP_MEL, 1)
 
 
 def fit_states(
@@ -102,17 +134,17 @@ def fit_states(
         states: how many there are at most, the background among them; those that are hardly there are left out.
         iterations: of expectation maximisation.
     """
-    edges = group_edges(power.shape[2], _GROUP_MEL, 1)
+    edges = colour_edges(power.shape[2])
     widths = np.diff(edges).astype(np.float32)
     grouped = np.add.reduceat(power, edges[:-1], axis=2)
     backgrounds, spectra = _first_guess(power, grouped, edges, states, seed)
     states = len(spectra)
-    gains = np.ones((len(power), states))
+    gains, colours = np.ones((len(power), states)), np.ones((len(power), len(widths)))
     transitions = np.full((states, states), (1 - _STAY) / states) + _STAY * np.eye(states)
     start = np.full(states, 1 / states)
 
     def likelihood() -> Floats:
-        variance = backgrounds[:, None, :] + gains[:, :, None] * spectra
+        variance = backgrounds[:, None, :] + gains[:, :, None] * spectra * _spread(colours, edges)[:, None, :]
         mean = (np.add.reduceat(variance, edges[:-1], axis=2) / widths + _QUIET).astype(np.float32)
         logs = (widths * np.log(mean)).sum(axis=2)[:, None, :]
         return -0.5 * (logs + grouped @ (1 / mean).transpose(0, 2, 1))
@@ -130,15 +162,58 @@ def fit_states(
         still = frames[:, :1]
         backgrounds = (heard[:, 0] + _BACKGROUND_PRIOR * backgrounds) / (still + _BACKGROUND_PRIOR)
         added = heard - frames[:, :, None] * backgrounds[:, None, :]
-        spectra = np.maximum(added.sum(axis=0) / ((frames * gains).sum(axis=0)[:, None] + 1e-6), 0.0)
+        colour = _spread(colours, edges)
+        spectra = np.maximum(added.sum(axis=0) / ((frames * gains).T @ colour + 1e-6), 0.0)
         spectra[0] = 0.0
-        weights = spectra / np.square(backgrounds[:, None, :] + gains[:, :, None] * spectra + _QUIET)
-        wanted, known = (added * weights).sum(axis=2), (frames[:, :, None] * spectra * weights).sum(axis=2)
-        gains = np.clip((wanted + _GAIN_PRIOR) / (known + _GAIN_PRIOR), *_GAINS)
+        shapes = spectra * colour[:, None, :]
+        weights = shapes / np.square(backgrounds[:, None, :] + gains[:, :, None] * shapes + _QUIET)
+        wanted, known = (added * weights).sum(axis=2), (frames[:, :, None] * shapes * weights).sum(axis=2)
+        common = (wanted.sum(axis=1) + _GAIN_PRIOR) / (known.sum(axis=1) + _GAIN_PRIOR)
+        gains = (wanted + _GAIN_PRIOR * common[:, None]) / (known + _GAIN_PRIOR)
+        gains = np.clip(gains, *_GAINS)
+        colourless = gains[:, :, None] * spectra
+        weights = colourless / np.square(backgrounds[:, None, :] + colourless * colour[:, None, :] + _QUIET)
+        wanted, known = (added * weights).sum(axis=1), (frames[:, :, None] * colourless * weights).sum(axis=1)
+        wanted, known = (np.add.reduceat(total, edges[:-1], axis=1) for total in (wanted, known))
+        colours = np.clip((wanted + _GAIN_PRIOR) / (known + _GAIN_PRIOR), *_COLOURS)
+        colours /= np.exp(np.log(colours).mean(axis=1, keepdims=True))  # what is common to all bands is a gain
         transitions = (pairs + 0.01) / (pairs + 0.01).sum(axis=1, keepdims=True)
         start = (found[:, 0].sum(axis=0) + 0.1) / (len(power) + 0.1 * len(spectra))
     paths = most_likely_paths(likelihood(), transitions.astype(np.float32), start.astype(np.float32))
-    return States(spectra, _above(spectra, backgrounds, edges) < _HARDLY), Heard(paths, gains, backgrounds)
+    quiet = _above(spectra, backgrounds, edges) < _HARDLY
+    found_states = States(spectra, quiet, np.ones_like(spectra))
+    heard_clips = Heard(paths, gains, colours, backgrounds)
+    return replace(found_states, exponents=_exponents(power, found_states, heard_clips)), heard_clips
+
+
+def _exponents(power: Floats, states: States, heard: Heard) -> Array:
+    """Measure how far the energy of events varies, see `States.exponents`.
+
+    Independent coefficients of variance v and kurtosis k have an energy whose variance is the sum of v^2 (k - 1). Where
+    events vary more than noise, as the gain of one differs from that of the next, they are left as noise.
+    """
+    found = np.zeros((2, *states.spectra.shape))
+    for row, path, gains, colour, background in zip(
+        power, heard.paths, heard.gains, heard.colours, heard.backgrounds, strict=True
+    ):
+        loud = ~states.quiet[path]
+        for begin in np.flatnonzero(loud & ~np.r_[False, loud[:-1]]):
+            during = path[begin : begin + _EVENT]
+            variance = states.relative(during, gains, colour, background).T * background
+            squared, total = np.square(variance), variance.sum(axis=0)
+            deviation = np.square(row[begin : begin + _EVENT].sum(axis=0) - total)
+            for state in np.unique(during):
+                mine = squared[during == state].sum(axis=0) / np.square(total)
+                found[:, state] += mine * deviation / squared.sum(axis=0), mine
+    kurtosis = 1 + (found[0] + 2 * _KURTOSIS_PRIOR) / (found[1] + _KURTOSIS_PRIOR)
+    exponents = exponents_for(heard_as(kurtosis))
+    exponents[states.quiet] = 1.0
+    return exponents
+
+
+def _spread(values: Array, edges: npt.NDArray[np.int64]) -> Array:
+    """From groups of bands to bands, along the last axis."""
+    return np.repeat(values, np.diff(edges), axis=-1)
 
 
 def _smooth(values: Floats, frames: int) -> Floats:

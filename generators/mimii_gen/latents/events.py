@@ -10,7 +10,8 @@ noise, and the U-Net has nothing to add.
 When things happen is drawn from a Markov chain of *spells*: in turn, something happens or it is quiet, and how long a
 spell lasts depends on the three before it (a semi-Markov chain; S.-Z. Yu, "Hidden semi-Markov models", Artificial
 Intelligence 174, 2010). A spell is the sequence of states of one that was met, a second at most. The statistics are
-those of the training clips whose labels have most in common with the caption.
+those of the training clips whose labels have most in common with the caption; labels count by how much of when things
+happen they explain.
 """
 
 from __future__ import annotations
@@ -32,9 +33,10 @@ from torch import Tensor
 from asdbench import UserError
 
 from ..randomness import stream
-from .event_states import States, fit_states
+from .event_states import States, colour_edges, fit_states
 from .lapped_transform import LappedTransform
-from .levels import Group, unit_bands, words_of
+from .levels import Group, kurtosis_of, unit_bands, words_of
+from .peakedness import shaped
 from .stored import Stored
 
 __all__ = ["CLIPS", "FILE", "EventClip", "EventModel"]
@@ -49,7 +51,7 @@ Context = tuple[tuple[bool, int], ...]
 
 FILE = "events.safetensors"
 """Name of the file beside a model."""
-CLIPS = 192
+CLIPS = 512
 """Clips of a machine and condition that are enough to fit to."""
 _FRAME = 0.008
 """Time in s between two frames of the short transform."""
@@ -59,8 +61,8 @@ _LONGEST = 125
 """Frames of a spell; a longer one counts as several."""
 _PAUSE, _BLIP = 4, 1
 """Frames of quiet that do not end what happens, and of what does not count as happening."""
-_ALIKE = 3
-"""Clips at least whose spells a chain is made of."""
+_FAULT = "fault"
+"""The label that always counts most."""
 _SUPPORT = 12
 """Clips that a pair of words needs to be a feature: what a severity does depends on the fault."""
 _LOUDEST = 2.0
@@ -76,15 +78,14 @@ class EventClip:
         machine: machine type.
         names: words that captions of its machine and condition have in common.
         caption: the caption.
-        labels: words of its labels, whether the caption tells them or not, and how much each counts where clips like
-            those of a caption are sought.
+        labels: words of each of its labels, by the label's name, whether the caption tells them or not.
     """
 
     latents: Tensor
     machine: str
     names: tuple[str, ...]
     caption: str
-    labels: Mapping[str, int]
+    labels: Mapping[str, frozenset[str]]
 
 
 @dataclass(frozen=True)
@@ -94,9 +95,11 @@ class _Kind:
     Attributes:
         machine: machine type.
         states: of the machine.
-        group: log amplitudes by caption: of the background in each band of the latents, then the gain of each state.
-        labels: of each clip that was fitted to.
-        paths: likewise.
+        group: log amplitudes by caption: of the background in each band of the latents, then the gain of each state and
+            the colour of all.
+        labels: words of each clip that was fitted to, and how much each counts where clips like those of a caption are
+            sought.
+        paths: of the same clips.
     """
 
     machine: str
@@ -110,7 +113,7 @@ class _Kind:
 
         What the caption leaves open, such as the fault, is that of one of the clips that fit it best.
         """
-        clips = self._alike(self._alike(words, random, 1)[0], random) if len(self.labels) > 1 else [0]
+        clips = self._alike(frozenset(self.labels[self._alike(words, random)[0]]), random)
         told = [_spells(self.paths[clip], self.states.quiet) for clip in clips]
         following: dict[Context, list[Spell]] = defaultdict(list)
         for spells in told:
@@ -124,14 +127,10 @@ class _Kind:
             before, found = [*before, spell], [*found, spell[1]]
         return np.concatenate(found)[:frames].astype(np.int64)
 
-    def _alike(self, words: frozenset[str] | int, random: np.random.Generator, least: int = _ALIKE) -> list[int]:
-        """The clips that share most labels with some words, or with a clip; of equals all, in random order."""
-        words = frozenset(self.labels[words]) if isinstance(words, int) else words
+    def _alike(self, words: frozenset[str], random: np.random.Generator) -> list[int]:
+        """The clips whose labels have most in common with some words, in random order."""
         shared = np.array([sum(labels[word] for word in labels if word in words) for labels in self.labels])
-        order = random.permutation(len(shared))
-        order = order[np.argsort(-shared[order], kind="stable")]
-        enough = shared[order[min(least, len(order)) - 1]]
-        return [int(clip) for clip in order if shared[clip] >= enough]
+        return [int(clip) for clip in random.permutation(len(shared)) if shared[clip] == shared.max()]
 
 
 def _spells(path: StatePath, quiet: npt.NDArray[np.bool_]) -> list[Spell]:
@@ -223,15 +222,19 @@ class EventModel(Stored):
         kind = self._kind(words)
         if kind is None:
             raise ValueError(f"the caption '{caption}' tells of no machine with events")
-        drawn, mean = kind.group.draw(words, random), kind.group.mean
-        levels, bands = drawn[: self.codec.bands], self._short.bands
-        gains = np.exp(2 * np.clip(drawn - mean, -_LOUDEST, _LOUDEST) + 2 * mean)[self.codec.bands :]
+        drawn, mean, bands = kind.group.draw(words, random), kind.group.mean, self._short.bands
+        drawn = np.clip(drawn, mean - _LOUDEST, mean + _LOUDEST)
+        levels, gains, colour = np.split(drawn, np.cumsum([self.codec.bands, len(kind.states.spectra)]))
         background = np.exp(2 * levels).reshape(bands, -1).mean(axis=1)
-        latents = unit.float() * torch.from_numpy(np.exp(levels))[:, None].to(unit)
+        tones = shaped(unit.double().cpu().numpy(), kind.group.exponents(levels)[:, None])
+        latents = torch.from_numpy(tones * np.exp(levels)[:, None]).to(unit)
         short = self._short.transform(self.codec.inverse(latents[None]))
         path = kind.draw_path(words, short.shape[2], random)
-        relative = torch.from_numpy(np.sqrt(kind.states.relative(path, gains, background)))
-        return self.codec.transform(self._short.inverse(short * relative.to(short)))[0]
+        deviation = np.sqrt(background)[:, None]
+        noise = kind.states.shaped(short[0].cpu().double().numpy() / deviation, path) * deviation
+        relative = kind.states.relative(path, np.exp(2 * gains), np.exp(2 * colour), background)
+        made = torch.from_numpy(noise * np.sqrt(relative)).to(short)
+        return self.codec.transform(self._short.inverse(made[None]))[0]
 
     def _kind(self, words: frozenset[str]) -> _Kind | None:
         fitting = [kind for kind in self._kinds if words.issuperset(kind.group.names)]
@@ -275,6 +278,7 @@ class EventModel(Stored):
         for place, kind in enumerate(self._kinds):
             arrays[f"{kind.machine}.spectra"] = kind.states.spectra.astype(np.float32)
             arrays[f"{kind.machine}.quiet"] = kind.states.quiet.astype(np.uint8)
+            arrays[f"{kind.machine}.exponents"] = kind.states.exponents.astype(np.float16)
             for name in _ARRAYS:
                 arrays[f"{place}.{name}"] = np.ascontiguousarray(getattr(kind.group, name), dtype=np.float16)
             runs = [[(path[begin], end - begin) for begin, end in _runs(path)] for path in kind.paths]
@@ -284,7 +288,7 @@ class EventModel(Stored):
         return arrays
 
 
-_ARRAYS = ("centre", "mean", "slopes", "directions", "rest")
+_ARRAYS = ("centre", "mean", "slopes", "told", "scores", "directions", "rest", "tonal")
 
 
 def short_transform(codec: LappedTransform) -> LappedTransform:
@@ -303,20 +307,67 @@ def _fit_machine(clips: Sequence[EventClip], codec: LappedTransform, seed: int) 
     short, machine = short_transform(codec), clips[0].machine
     coefficients = torch.stack([short.transform(codec.inverse(clip.latents[None]))[0].T for clip in clips])
     states, heard = fit_states(coefficients.square().numpy(), seed)
-    levels = []
-    for row, path, gains, background in zip(coefficients, heard.paths, heard.gains, heard.backgrounds, strict=True):
-        relative = torch.from_numpy(np.sqrt(states.relative(path, gains, background)))
+    levels, kurtosis = [], []
+    for row, path, gains, colour, background in zip(
+        coefficients, heard.paths, heard.gains, heard.colours, heard.backgrounds, strict=True
+    ):
+        relative = torch.from_numpy(np.sqrt(states.relative(path, gains, colour, background)))
         still = codec.transform(short.inverse((row.T / relative).float()[None]))
-        levels.append(unit_bands(still)[1][0].double().numpy())
-    amplitudes = np.concatenate([np.array(levels), np.log(heard.gains) / 2], axis=1)
+        unit, level = unit_bands(still)
+        levels.append(level[0].double().numpy())
+        kurtosis.append(kurtosis_of(unit)[0])
+    amplitudes = np.concatenate([np.array(levels), np.log(heard.gains) / 2, np.log(heard.colours) / 2], axis=1)
     kinds = []
     for names in sorted({clip.names for clip in clips}):
         rows = [row for row, clip in enumerate(clips) if clip.names == names]
         told = [words_of(clips[row].caption) for row in rows]
-        labels = tuple(clips[row].labels for row in rows)
-        group = Group.fit(names, amplitudes[rows], told, frozenset().union(*labels), True, pair_support=_SUPPORT)
-        kinds.append(_Kind(machine, states, group, labels, tuple(heard.paths[row] for row in rows)))
+        labels = [_unlike(names, clips[row].labels) for row in rows]
+        vocabulary = frozenset[str]().union(*(words for label in labels for words in label.values()))
+        peaked = np.array(kurtosis)[rows]
+        group = Group.fit(names, amplitudes[rows], told, vocabulary, True, peaked, pair_support=_SUPPORT)
+        paths = tuple(heard.paths[row] for row in rows)
+        kinds.append(_Kind(machine, states, group, tuple(_counted(labels, paths, states)), paths))
     return kinds
+
+
+def _unlike(names: Sequence[str], labels: Mapping[str, frozenset[str]]) -> dict[str, frozenset[str]]:
+    """Labels without the words that all captions of a machine and condition have."""
+    return {name: words - frozenset(names) for name, words in labels.items()}
+
+
+def _counted(
+    labels: Sequence[Mapping[str, frozenset[str]]], paths: Sequence[StatePath], states: States
+) -> list[Mapping[str, int]]:
+    """Words of the labels of clips, and how much each counts: what its label explains of when things happen.
+
+    That is the share in per cent of the variance between clips of how often each state occurs, and of number and
+    duration of spells, adjusted for the number of a label's values. The fault counts more than all others together.
+    """
+    told = [_spells(path, states.quiet) for path in paths]
+    spans = [
+        [np.mean([len(found) for still, found in spells if still == quiet] or [0]) for spells in told]
+        for quiet in (False, True)
+    ]
+    shares = [[np.mean(path == state) for path in paths] for state in range(len(states.spectra))]
+    features = np.array([*shares, *np.log1p(spans), np.log1p([len(spells) for spells in told])]).T
+    counts = {}
+    for name in sorted({name for label in labels for name in label} - {_FAULT}):
+        counts[name] = round(100 * _explained(features, [" ".join(sorted(label.get(name, ()))) for label in labels]))
+    counts[_FAULT] = 1 + sum(counts.values())
+    return [{word: counts[name] for name, words in label.items() for word in sorted(words)} for label in labels]
+
+
+def _explained(features: Array, values: Sequence[str]) -> float:
+    """Mean over features of the adjusted share of the variance between clips that a label explains, 0 to 1."""
+    names, groups = np.unique(np.array(values), return_inverse=True)
+    total = np.square(features - features.mean(axis=0)).sum(axis=0)
+    varying = total > 1e-12 * len(features)
+    if len(names) < 2 or len(names) >= len(features) or not varying.any():
+        return 0.0
+    means = np.stack([features[groups == group].mean(axis=0) for group in range(len(names))])
+    left = np.square(features - means[groups]).sum(axis=0)[varying] / total[varying]
+    adjusted = 1 - left * (len(features) - 1) / (len(features) - len(names))
+    return float(np.maximum(adjusted, 0).mean())
 
 
 def _read_kind(row: dict[str, Any], place: str, arrays: dict[str, npt.NDArray[Any]]) -> _Kind:
@@ -330,7 +381,8 @@ def _read_kind(row: dict[str, Any], place: str, arrays: dict[str, npt.NDArray[An
         moving=np.ones(1),
     )
     machine = row["machine"]
-    states = States(arrays[f"{machine}.spectra"].astype(np.float64), arrays[f"{machine}.quiet"].astype(bool))
+    spectra, quiet, exponents = (arrays[f"{machine}.{name}"] for name in ("spectra", "quiet", "exponents"))
+    states = States(spectra.astype(np.float64), quiet.astype(bool), exponents.astype(np.float64))
     runs, lengths, counts = (arrays[f"{place}.{name}"] for name in ("states", "frames", "counts"))
     if counts.sum() != len(runs) or len(runs) != len(lengths) or not counts.all() or not lengths.all():
         raise ValueError("paths that do not go together")
@@ -349,14 +401,17 @@ def _read_kind(row: dict[str, Any], place: str, arrays: dict[str, npt.NDArray[An
 
 def _check(kind: _Kind, codec: LappedTransform) -> None:
     group, (states, bands) = kind.group, kind.states.spectra.shape
-    dim, features = codec.bands + states, len(group.words) + len(group.pairs)
-    wanted = [(features,), (dim,), (features, dim), (len(group.directions), dim), (dim,)]
+    dim, features = codec.bands + states + len(colour_edges(bands)) - 1, len(group.words) + len(group.pairs)
+    clips, directions = group.scores.shape
+    drawn = [(clips, len(group.words)), (clips, directions), (directions, dim)]
+    wanted = [(features,), (dim,), (features, dim), *drawn, (dim,), (1,)]
     found = [getattr(group, name).shape for name in _ARRAYS]
     if found != wanted or bands != short_transform(codec).bands:
         raise ValueError(f"arrays of the shapes {found} and {bands} bands")
     if (
         not all(np.isfinite(getattr(group, name)).all() for name in _ARRAYS)
         or not np.isfinite(kind.states.spectra).all()
+        or not (np.abs(kind.states.exponents - 0.5) <= 0.5).all()
     ):
         raise ValueError("numbers that are not finite")
     if len(kind.labels) != len(kind.paths) or not kind.labels or len(kind.states.quiet) != states:

@@ -15,14 +15,16 @@ undoes `LevelModel.split`.
 
 The remainder is factor analysis in its simplest form (principal directions and a variance of each band; M. E. Tipping
 and C. M. Bishop, "Probabilistic principal component analysis", J. R. Stat. Soc. B 61, 1999), the regression is ridge
-regression (A. E. Hoerl and R. W. Kennard, Technometrics 12, 1970).
+regression (A. E. Hoerl and R. W. Kennard, Technometrics 12, 1970). With hundreds of words and pairs the remainders of
+the clips that were fitted to are too small; they are divided by the root of one minus their leverage, which makes
+their variance that of new clips (J. G. MacKinnon and H. White, J. Econometrics 29, 1985, estimator HC2).
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,9 +38,20 @@ from torch import Tensor
 from asdbench import UserError
 
 from ..randomness import stream
+from .peakedness import exponents_for, gaussian, heard_as, shaped
 from .stored import Stored
 
-__all__ = ["CONDITIONS", "FILE", "Group", "LevelModel", "group_edges", "motion_of", "unit_bands", "words_of"]
+__all__ = [
+    "CONDITIONS",
+    "FILE",
+    "Group",
+    "LevelModel",
+    "group_edges",
+    "kurtosis_of",
+    "motion_of",
+    "unit_bands",
+    "words_of",
+]
 
 Array = npt.NDArray[np.float64]
 
@@ -56,10 +69,16 @@ level of white noise over three frames of 32 bands."""
 _WIDEST_MEL = 0.75
 """Width of a group in mel (Slaney's scale, 66.7 Hz each below 1 kHz); two bands at least. The highest band is taken to
 end at 8 kHz."""
-_DIRECTIONS = 24
+_DIRECTIONS = 32
 """Most principal directions of the remainder."""
 _WORD_PENALTY, _PAIR_PENALTY, _PAIR_SUPPORT = 2.0, 6.0, 6
 """Of the ridge regression: penalties in clips, and the clips that a pair of words needs to be a feature."""
+_ALIKE = 12
+"""Clips at least whose remainders one is drawn like."""
+_LEAST_FREE = 0.1
+"""Least share of a clip's level that the fit leaves free; a clip whose words nobody shares has hardly any."""
+_AROUND = 17
+"""Bands that a band is compared with to see whether it stands out, itself among them."""
 _ENVELOPE_WEIGHT = 8.0
 _DEEPEST, _HIGHEST = 9.0, 4.0
 _QUIET = 1e-8
@@ -84,10 +103,13 @@ class Group:
         centre: mean of the features, shape (features,).
         mean: mean level, shape (dim,).
         slopes: change of the level with each feature, shape (features, dim).
+        told: which of the words the caption of each clip has, shape (n, words).
+        scores: of the remainder of each clip along the directions, shape (n, r).
         directions: principal directions of the remainder, scaled by their deviation, shape (r, dim).
         rest: deviation of each band beside, shape (dim,).
         spread: deviation of the clips' levels in each of `CONDITIONS` ranges, shape (CONDITIONS,).
         moving: 1 where the clips have envelopes, else 0, shape (1,).
+        tonal: how far bands that stand out from those around are tones and not noise, 0 to 1, shape (1,).
     """
 
     names: tuple[str, ...]
@@ -96,10 +118,13 @@ class Group:
     centre: Array
     mean: Array
     slopes: Array
+    told: Array
+    scores: Array
     directions: Array
     rest: Array
     spread: Array
     moving: Array
+    tonal: Array
 
     def features(self, words: frozenset[str]) -> Array:
         found = [word in words for word in self.words] + [a in words and b in words for a, b in self.pairs]
@@ -113,6 +138,7 @@ class Group:
         captions: Sequence[frozenset[str]],
         vocabulary: Iterable[str],
         moving: bool,
+        kurtosis: Array,
         *,
         pair_support: int = _PAIR_SUPPORT,
     ) -> Group:
@@ -124,6 +150,7 @@ class Group:
             captions: words of each.
             vocabulary: words that may be features.
             moving: whether the clips have envelopes.
+            kurtosis: of the values of each clip in each band, shape (n, bands); the first of ``dim`` are bands.
             pair_support: clips that a pair of words needs to be a feature.
         """
         counts = {word: sum(word in caption for caption in captions) for word in sorted(vocabulary)}
@@ -136,25 +163,62 @@ class Group:
             if (has[:, i] & has[:, j]).sum() >= pair_support
         )
         empty = np.zeros(0)
-        shapeless = cls(names, words, pairs, *[empty] * 7)
+        shapeless = cls(names, words, pairs, *[empty] * 10)
         features = np.array([shapeless.features(caption) for caption in captions])
         centre, mean = features.mean(axis=0), levels.mean(axis=0)
         centred = features - centre
         penalty = np.diag(np.r_[np.full(len(words), _WORD_PENALTY), np.full(len(pairs), _PAIR_PENALTY)])
-        slopes = np.linalg.solve(centred.T @ centred + penalty, centred.T @ (levels - mean))
-        remainder = levels - mean - centred @ slopes
-        _, sizes, axes = np.linalg.svd(remainder, full_matrices=False)
+        solved = np.linalg.solve(centred.T @ centred + penalty, centred.T)
+        slopes = solved @ (levels - mean)
+        # A clip pulls the fit towards itself by its leverage, and what is left of it is too small by as much.
+        leverage = 1 / len(levels) + (centred * solved.T).sum(axis=1)
+        remainder = (levels - mean - centred @ slopes) / np.sqrt(np.maximum(1 - leverage, _LEAST_FREE))[:, None]
+        scores, sizes, axes = np.linalg.svd(remainder, full_matrices=False)
         count = min(_DIRECTIONS, max(0, len(levels) - 1))
         directions = sizes[:count, None] * axes[:count] / np.sqrt(len(levels))
         rest = np.sqrt(np.maximum(np.square(remainder).mean(axis=0) - np.square(directions).sum(axis=0), 1e-8))
         spread = np.maximum(_ranges(levels - mean).std(axis=0), 1e-3)
-        return cls(names, words, pairs, centre, mean, slopes, directions, rest, spread, np.array([float(moving)]))
+        scores = scores[:, :count] * np.sqrt(len(levels))
+        motion = np.array([float(moving)])
+        tonal = np.array([_tonal(levels[:, : kurtosis.shape[1]], kurtosis)])
+        return cls(names, words, pairs, centre, mean, slopes, has, scores, directions, rest, spread, motion, tonal)
 
     def draw(self, words: frozenset[str], random: np.random.Generator) -> Array:
         """Draw the level of a clip whose caption has these words, shape (dim,)."""
         level = self.mean + (self.features(words) - self.centre) @ self.slopes
-        level = level + random.standard_normal(len(self.directions)) @ self.directions
+        level = level + self._remainder(words, random) @ self.directions
         return np.asarray(level + random.standard_normal(len(self.mean)) * self.rest)
+
+    def exponents(self, levels: Array) -> Array:
+        """Exponents that make noise as peaked as a clip of these levels is, shape (bands,); see `peakedness`."""
+        return exponents_for(heard_as(3 - 1.5 * self.tonal * np.square(_standing_out(levels))))
+
+    def _remainder(self, words: frozenset[str], random: np.random.Generator) -> Array:
+        """Draw scores along the directions, shape (r,).
+
+        They have mean and covariance of those of the clips that share most words with the caption, and are no clip's
+        own: two of them are mixed.
+        """
+        shared = self.told @ np.array([word in words for word in self.words], dtype=np.float64)
+        alike = self.scores[shared >= np.sort(shared)[-min(_ALIKE, len(shared))]]
+        mean, (one, other) = alike.mean(axis=0), random.integers(len(alike), size=2)
+        angle = random.uniform(0, np.pi / 2)
+        away = np.cos(angle) * (alike[one] - mean) + np.sin(angle) * (alike[other] - mean)
+        return np.asarray(mean + away * np.sqrt(len(alike) / max(1, len(alike) - 1)))
+
+
+def _standing_out(levels: Array) -> Array:
+    """Share of the power of each band that is above the median of those around, along the last axis; 0 to 1."""
+    from scipy.ndimage import median_filter
+
+    around = median_filter(levels, [1] * (levels.ndim - 1) + [_AROUND], mode="nearest")
+    return np.asarray(np.maximum(0.0, 1 - np.exp(2 * (around - levels))))
+
+
+def _tonal(levels: Array, kurtosis: Array) -> float:
+    """Fit `Group.tonal`: a tone with a share d of the power takes 1.5 d^2 from the kurtosis of noise."""
+    taken = 1.5 * np.square(_standing_out(levels))
+    return float(np.clip(((3 - kurtosis) * taken).sum() / max(np.square(taken).sum(), 1e-9), 0, 1))
 
 
 def _ranges(levels: Array) -> Array:
@@ -190,6 +254,7 @@ class LevelModel(Stored):
         groups: Sequence[tuple[str, ...]],
         vocabulary: Iterable[str],
         motion: Array,
+        kurtosis: Array,
     ) -> LevelModel:
         """Fit the model in closed form.
 
@@ -199,6 +264,7 @@ class LevelModel(Stored):
             groups: of each clip the words that its group has in common, such as ("fan", "normal").
             vocabulary: words that tell labels; others are no features.
             motion: of each clip, see `motion_of`, shape (n,).
+            kurtosis: of the values of each clip in each band, see `kurtosis_of`, shape (n, dim).
         """
         told = [words_of(caption) for caption in captions]
         vocabulary = sorted({word for text in vocabulary for word in words_of(text)})
@@ -206,7 +272,9 @@ class LevelModel(Stored):
         for names in sorted(set(groups)):
             rows = [row for row, group in enumerate(groups) if group == names]
             moving = float(np.mean(motion[rows])) > _MOVING
-            fitted.append(Group.fit(names, levels[rows], [told[row] for row in rows], vocabulary, moving))
+            fitted.append(
+                Group.fit(names, levels[rows], [told[row] for row in rows], vocabulary, moving, kurtosis[rows])
+            )
         return cls(levels.shape[1], fitted)
 
     # -- between latents and shapes
@@ -226,6 +294,7 @@ class LevelModel(Stored):
             UserError: a caption belongs to no group of training clips.
         """
         unit, levels = unit_bands(latents, keep)
+        unit = self._shaped(gaussian, unit, levels, captions)
         envelopes = self._local(unit) * self._moving(captions).to(unit)
         return torch.cat([unit / torch.exp(self._spread(envelopes)), envelopes], dim=1), levels
 
@@ -238,8 +307,21 @@ class LevelModel(Stored):
         unit, moving = shapes[:, : self.dim], self._moving(captions).to(shapes)
         target = shapes[:, self.dim :].clamp(-_DEEPEST, _HIGHEST)
         latents = unit * torch.exp(self._spread((target - self._local(unit)) * moving))
+        latents = self._shaped(shaped, latents, levels, captions)
         rms = latents.square().mean(dim=2, keepdim=True).sqrt().clamp(min=_QUIET)
         return latents / rms * torch.exp(levels.to(latents))[:, :, None]
+
+    def _shaped(
+        self, step: Callable[[Array, Array], Array], unit: Tensor, levels: Tensor, captions: Sequence[str]
+    ) -> Tensor:
+        """Take the peakedness of tones out of bands of sounds that do not come and go, or put it in."""
+        rows = []
+        for row, level, caption in zip(unit, levels.detach().cpu().double().numpy(), captions, strict=True):
+            group = self._group(caption)
+            steady = not group.moving[0] and group.tonal[0]
+            exponents = group.exponents(level)[:, None] if steady else None
+            rows.append(row if exponents is None else torch.from_numpy(step(row.cpu().numpy(), exponents)).to(row))
+        return torch.stack(rows)
 
     def _local(self, unit: Tensor) -> Tensor:
         """Log of the RMS of each group in each frame, shape (batch, groups, T)."""
@@ -340,9 +422,10 @@ class LevelModel(Stored):
         for group in self._groups:
             count = len(group.words) + len(group.pairs)
             found = [getattr(group, name).shape for name in _ARRAYS]
-            directions = len(group.directions)
-            bands: list[Any] = [(count,), (self.dim,), (count, self.dim), (directions, self.dim), (self.dim,)]
-            if found != [*bands, (CONDITIONS,), (1,)]:
+            clips, directions = group.scores.shape
+            drawn = [(clips, len(group.words)), (clips, directions), (directions, self.dim)]
+            fitted: list[Any] = [(count,), (self.dim,), (count, self.dim), *drawn, (self.dim,)]
+            if found != [*fitted, (CONDITIONS,), (1,), (1,)]:
                 raise ValueError(f"arrays of the shapes {found}")
             if not all(np.isfinite(getattr(group, name)).all() for name in _ARRAYS):
                 raise ValueError("numbers that are not finite")
@@ -351,15 +434,15 @@ class LevelModel(Stored):
         rows = [{"names": group.names, "words": group.words, "pairs": group.pairs} for group in self._groups]
         return json.dumps({"dim": self.dim, "groups": rows})
 
-    def _arrays(self) -> dict[str, npt.NDArray[np.float32]]:
+    def _arrays(self) -> dict[str, npt.NDArray[np.float16]]:
         return {
-            f"{place}.{name}": np.ascontiguousarray(getattr(group, name), dtype=np.float32)
+            f"{place}.{name}": np.ascontiguousarray(getattr(group, name), dtype=np.float16)
             for place, group in enumerate(self._groups)
             for name in _ARRAYS
         }
 
 
-_ARRAYS = ("centre", "mean", "slopes", "directions", "rest", "spread", "moving")
+_ARRAYS = ("centre", "mean", "slopes", "told", "scores", "directions", "rest", "spread", "moving", "tonal")
 
 
 def unit_bands(latents: Tensor, keep: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -370,6 +453,11 @@ def unit_bands(latents: Tensor, keep: Tensor | None = None) -> tuple[Tensor, Ten
     power = latents.square().sum(dim=2) / kept.sum(dim=2).clamp(min=1)
     levels = 0.5 * torch.log(power + _QUIET**2)
     return latents / torch.exp(levels)[:, :, None], levels
+
+
+def kurtosis_of(unit: Tensor) -> Array:
+    """Kurtosis of each band of unit bands, shape (batch, dim, T); shape (batch, dim)."""
+    return np.asarray(unit.double().pow(4).mean(dim=2).cpu().numpy())
 
 
 def motion_of(unit: Tensor) -> float:

@@ -196,18 +196,21 @@ class Batches:
         return Clip(*cut(codes, self._shape[-1], offset), noise, timestep, drop, example.caption)
 
 
-def ahead(make: Callable[[_Job], _Result], jobs: Iterable[_Job], depth: int = 2) -> Generator[_Result, None, None]:
-    """Yield ``make(job)`` for every job, in order; the next ones are made in a thread while one is used.
+def ahead(
+    make: Callable[[_Job], _Result], jobs: Iterable[_Job], depth: int = 2, threads: int = 1
+) -> Generator[_Result, None, None]:
+    """Yield ``make(job)`` for every job, in order; the next ones are made in threads while one is used.
 
-    What fails in the thread is raised where its result would have been yielded.
+    What fails in a thread is raised where its result would have been yielded.
 
     Args:
-        make: called in one other thread, one job at a time.
+        make: called in other threads, one job at a time in each.
         jobs: taken from as far as they are made.
         depth: how many results are made ahead at most.
+        threads: how many are made at once; a GPU takes them faster than one thread makes them.
     """
     waiting: deque[Future[_Result]] = deque()
-    with ThreadPoolExecutor(1, thread_name_prefix="batches") as pool:
+    with ThreadPoolExecutor(threads, thread_name_prefix="batches") as pool:
         try:
             for job in jobs:
                 waiting.append(pool.submit(make, job))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import os
 import signal
 import threading
 import time
@@ -50,6 +51,8 @@ from .validation import Validation
 __all__ = ["Example", "Parts", "Trained", "TrainingSettings", "train"]
 
 _SECONDS_BETWEEN_NOTES = 0.3
+_MOST_THREADS = 8
+"""Threads that make batches for a GPU."""
 
 
 @dataclass
@@ -285,7 +288,8 @@ class _Training:
 
     def _train(self) -> None:
         settings, now = self.settings, self.now
-        batches = ahead(self._batch, self._jobs())
+        threads = 1 if self.accelerator.device.type == "cpu" else min(_MOST_THREADS, os.cpu_count() or 1)
+        batches = ahead(self._batch, self._jobs(), depth=2 * threads, threads=threads)
         clock = time.monotonic()
         try:
             while now.step < settings.steps:

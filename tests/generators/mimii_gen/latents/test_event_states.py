@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from asdbench.generators.mimii_gen.latents.event_states import Heard, States, fit_states
+from asdbench.generators.mimii_gen.latents.event_states import Heard, States, colour_edges, fit_states
 
 CLIPS, FRAMES, BANDS = 12, 400, 128
 PERIOD, LENGTH = 40, 6
@@ -27,15 +27,16 @@ def fitted(truth: tuple[np.ndarray, np.ndarray, np.ndarray]) -> tuple[States, He
     return fit_states((variance * noise**2).astype(np.float32), 0, states=3)
 
 
-def happening() -> np.ndarray:
-    return (np.arange(FRAMES) - 20) % PERIOD < LENGTH
+def happening(frames: int = FRAMES) -> np.ndarray:
+    return (np.arange(frames) - 20) % PERIOD < LENGTH
 
 
 def power_of(fitted: tuple[States, Heard], clip: int) -> np.ndarray:
     """Power of a clip as it was fitted, shape (bands, T)."""
     states, heard = fitted
     background = heard.backgrounds[clip]
-    return states.relative(heard.paths[clip], heard.gains[clip], background) * background[:, None]
+    colour = heard.colours[clip]
+    return states.relative(heard.paths[clip], heard.gains[clip], colour, background) * background[:, None]
 
 
 def test_events_are_found_when_they_happen(fitted: tuple[States, Heard]) -> None:
@@ -57,7 +58,7 @@ def test_power_is_that_of_background_and_event(
 def test_the_first_state_is_the_background_alone(fitted: tuple[States, Heard]) -> None:
     states, heard = fitted
     assert not states.spectra[0].any()
-    alone = states.relative(np.zeros(3, dtype=np.int64), heard.gains[0], heard.backgrounds[0])
+    alone = states.relative(np.zeros(3, dtype=np.int64), heard.gains[0], heard.colours[0], heard.backgrounds[0])
     np.testing.assert_array_equal(alone, np.ones((BANDS, 3)))
 
 
@@ -66,3 +67,33 @@ def test_few_frames_have_few_states() -> None:
     states, heard = fit_states(power, 0)
     assert 2 <= len(states.spectra) < 10
     assert np.isfinite(states.spectra).all() and heard.paths.max() < len(states.spectra)
+
+
+def test_a_clip_may_have_a_colour_of_its_own() -> None:
+    random = np.random.default_rng(7)
+    edges = colour_edges(BANDS)
+    tilts = np.linspace(-0.5, 0.5, len(edges) - 1) * random.choice((-1, 1), (CLIPS, 1))
+    variance = np.ones((CLIPS, 2000, BANDS))
+    variance[:, happening(2000)] += 20 * np.exp(np.repeat(tilts, np.diff(edges), axis=1))[:, None, :]
+    noise = random.standard_normal(variance.shape)
+    _, heard = fit_states((variance * noise**2).astype(np.float32), 0, states=3)
+    relative = np.log(heard.colours) - np.log(heard.colours).mean(axis=0)
+    wide = np.diff(edges) > 3  # what is known of a single band is little
+    np.testing.assert_allclose(relative[:, wide], (tilts - tilts.mean(axis=0))[:, wide], atol=0.15)
+
+
+def test_events_of_always_the_same_energy_are_less_peaked_than_noise() -> None:
+    random = np.random.default_rng(8)
+    coefficients, during = random.standard_normal((CLIPS, 2000, BANDS)), happening(2000)
+    phases = 2 * np.pi * random.random((CLIPS, during.sum(), BANDS // 2))
+    coefficients[:, during, : BANDS // 2] += np.sqrt(60) * np.cos(phases)
+    coefficients[:, during, BANDS // 2 :] *= np.sqrt(31)
+    states, _ = fit_states(np.square(coefficients).astype(np.float32), 0, states=3)
+    loud = ~states.quiet
+    assert states.exponents[loud, : BANDS // 2].mean() < 0.35
+    assert states.exponents[loud, BANDS // 2 :].mean() > 0.9
+    assert (states.exponents[~loud] == 1).all()
+    noise = random.standard_normal((BANDS, 50_000))
+    made = states.shaped(noise, np.full(50_000, np.flatnonzero(loud)[0]))
+    assert np.mean(made**2) == pytest.approx(1, abs=0.02)
+    assert np.mean(made[: BANDS // 2] ** 4) < 1.6 < 2.7 < np.mean(made[BANDS // 2 :] ** 4)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +34,9 @@ def clip(codec: LappedTransform, number: int, speed: str) -> EventClip:
     power[begin], power[begin + 1] = LOUD, LOUD
     short = random.standard_normal((128, FRAMES)) * np.sqrt(power)
     wave = LappedTransform(128).inverse(torch.from_numpy(short)[None].float())
-    return EventClip(codec.transform(wave)[0], "drum", ("drum", "normal"), caption(speed), {speed: 1})
+    return EventClip(
+        codec.transform(wave)[0], "drum", ("drum", "normal"), caption(speed), {"speed": frozenset([speed])}
+    )
 
 
 def caption(speed: str) -> str:
@@ -114,3 +117,20 @@ def test_bands_must_be_parts_of_those_of_the_short_transform() -> None:
     assert short_transform(LappedTransform(512)).bands == 128
     with pytest.raises(UserError, match="codec 'mdct:192' has 192 bands, expected a multiple of 128"):
         short_transform(LappedTransform(192))
+
+
+def test_labels_count_by_what_they_explain_of_when_things_happen(codec: LappedTransform) -> None:
+    clips = [clip(codec, number, ("slow", "fast")[number % 2]) for number in range(16)]
+    words = {"slow": frozenset(["slow"]), "fast": frozenset(["fast"])}
+    told = [
+        replace(one, labels={"speed": words[("slow", "fast")[number % 2]], "day": frozenset([f"d{number // 4}"])})
+        for number, one in enumerate(clips)
+    ]
+    kind = EventModel.fit(told, codec, 0)._kind(words_of(caption("slow")))
+    assert kind is not None
+    counts = {word: count for labels in kind.labels for word, count in labels.items()}
+    assert counts["slow"] == counts["fast"] > 50
+    assert counts["d0"] == counts["d3"] < 20
+    random = np.random.default_rng(0)
+    chosen = kind._alike(frozenset(["slow", "d1"]), random)
+    assert chosen and all("slow" in kind.labels[place] for place in chosen)

@@ -7,7 +7,16 @@ import pytest
 import torch
 
 from asdbench import UserError
-from asdbench.generators.mimii_gen.latents.levels import CONDITIONS, FILE, LevelModel, motion_of, unit_bands, words_of
+from asdbench.generators.mimii_gen.latents.levels import (
+    CONDITIONS,
+    FILE,
+    Group,
+    LevelModel,
+    kurtosis_of,
+    motion_of,
+    unit_bands,
+    words_of,
+)
 
 DIM = 64
 
@@ -29,6 +38,7 @@ def fitted(n: int = 400, seed: int = 0) -> tuple[LevelModel, np.ndarray, list[st
             groups + [("valve", "anomalous")] * 20,
             ["1", "2", "3"],
             np.array([0.0] * n + [0.5] * 20),  # valves come and go
+            np.full((n + 20, DIM), 3.0),
         ),
         levels,
         captions,
@@ -116,6 +126,62 @@ def test_drawn_levels_have_mean_and_covariance_of_the_training() -> None:
         assert ends.std(axis=0) == pytest.approx([0.3, 0.3], rel=0.2)
 
 
+def test_the_remainder_of_new_clips_is_drawn_and_not_the_smaller_one_of_the_clips_that_were_fitted_to() -> None:
+    random = np.random.default_rng(3)
+    words = [f"w{number}" for number in range(40)]
+    told = [frozenset(random.choice(words, 4, replace=False)) for _ in range(80)]
+    noise = random.standard_normal((80, DIM))
+    group = Group.fit(("fan",), noise, told, words, False, np.full((80, DIM), 3.0))
+    left = noise - group.mean - np.array([group.features(clip) - group.centre for clip in told]) @ group.slopes
+    drawn = group.scores @ group.directions
+    spread = np.sqrt(np.square(drawn).mean(axis=0) + np.square(group.rest)).mean()
+    assert left.std() < 0.85 and spread == pytest.approx(1, abs=0.08)
+
+
+def test_a_remainder_is_that_of_clips_with_the_same_words() -> None:
+    random = np.random.default_rng(4)
+    told = [frozenset([word]) for word in ("steady", "erratic") * 60]
+    size = np.array([0.1 if "steady" in clip else 1.0 for clip in told])
+    levels = size[:, None] * random.standard_normal((120, 1)) * np.ones(DIM) + (size[:, None] == 1) * 0.5
+    group = Group.fit(("fan",), levels, told, ("steady", "erratic"), False, np.full((120, DIM), 3.0))
+    for word, wanted in (("steady", 0.1), ("erratic", 1.0)):
+        drawn = np.stack([group.draw(frozenset([word]), random) for _ in range(400)]).mean(axis=1)
+        assert drawn.std() == pytest.approx(wanted, rel=0.25)
+        assert drawn.mean() == pytest.approx(0.5 * (word == "erratic"), abs=0.25)
+
+
+def tonal(share: float) -> LevelModel:
+    """A model of fans whose band 20 has nothing but a tone of so large a share of its power."""
+    levels = np.zeros((30, DIM)) + 0.01 * np.random.default_rng(5).standard_normal((30, DIM))
+    levels[:, 20] = -0.5 * np.log(1 - share)
+    kurtosis = np.full((30, DIM), 3.0)
+    kurtosis[:, 20] = 3 - 1.5 * share**2
+    groups = [("fan", "normal")] * 30
+    return LevelModel.fit(levels, [STILL] * 30, groups, ["x"], np.zeros(30), kurtosis)
+
+
+@pytest.mark.parametrize(("share", "wanted"), [(0.9, 3 - 2 * 0.81), (0.5, 3 - 2 * 0.25)])
+def test_bands_that_stand_out_as_tones_vary_less_than_noise(share: float, wanted: float) -> None:
+    model = tonal(share)
+    levels = torch.from_numpy(model.draw([STILL], [0]).numpy())
+    shapes = torch.zeros(1, model.shape_dim, 20_000)
+    shapes[:, :DIM] = torch.randn(1, DIM, 20_000, generator=torch.Generator().manual_seed(6))
+    joined = model.join(shapes, levels, [STILL])
+    found = kurtosis_of(unit_bands(joined)[0])[0]
+    assert found[20] == pytest.approx(wanted, abs=0.1)
+    assert np.delete(found, 20) == pytest.approx(np.full(DIM - 1, 3.0), abs=0.25)
+    again, level = model.split(joined, [STILL])
+    assert torch.allclose(level, levels, atol=1e-4)
+    assert torch.allclose(again[:, 20] / again[:, 20].std(), shapes[:, 20] / shapes[:, 20].std(), atol=0.02)
+
+
+def test_bands_that_stand_out_and_are_noise_stay_noise() -> None:
+    levels = np.zeros((30, DIM))
+    levels[:, 20] = 1.0
+    group = Group.fit(("fan",), levels, [frozenset("x")] * 30, ["x"], False, np.full((30, DIM), 3.0))
+    assert group.exponents(levels[0]) == pytest.approx(np.ones(DIM), abs=1e-6)
+
+
 def test_a_level_depends_on_caption_and_seed_alone() -> None:
     model, _, captions = fitted()
     both = model.draw(captions[:2], [7, 8])
@@ -146,18 +212,19 @@ def test_saved_and_loaded(tmp_path: Path) -> None:
     model.save(tmp_path)
     loaded = LevelModel.load(tmp_path / FILE)
     assert loaded.identity == model.identity != fitted(seed=1)[0].identity
-    assert torch.allclose(loaded.draw(captions, range(400)), model.draw(captions, range(400)), atol=1e-4)
+    assert torch.allclose(loaded.draw(captions, range(400)), model.draw(captions, range(400)), atol=2e-2)
 
 
 def test_damaged_files_are_refused(tmp_path: Path) -> None:
     model = fitted()[0]
     model.save(tmp_path)
     whole = (tmp_path / FILE).read_bytes()
-    for damaged in (b"", whole[:-100], whole.replace(b'"F32","shape":[2,64]', b'"F32","shape":[1,64]')):
+    other_shape = whole.replace(b'"F16","shape":[3,64]', b'"F16","shape":[64,3]')
+    assert other_shape != whole
+    for damaged in (b"", whole[:-100], other_shape):
         (tmp_path / FILE).write_bytes(damaged)
-        if damaged != whole:
-            with pytest.raises(UserError, match="expected the levels of a trained generator"):
-                LevelModel.load(tmp_path / FILE)
+        with pytest.raises(UserError, match="expected the levels of a trained generator"):
+            LevelModel.load(tmp_path / FILE)
 
 
 def test_a_codec_of_other_width_is_refused() -> None:

@@ -239,6 +239,16 @@ def test_ahead_keeps_the_order_and_makes_no_more_than_asked() -> None:
     assert list(ahead(make, range(3), depth=5)) == [0, 1, 4]
 
 
+def test_several_threads_keep_the_order() -> None:
+    together = threading.Barrier(3, timeout=30)
+
+    def make(job: int) -> int:
+        together.wait()  # broken unless three are made at once
+        return job * job
+
+    assert list(ahead(make, range(9), depth=6, threads=3)) == [job * job for job in range(9)]
+
+
 def test_what_fails_ahead_is_raised_where_it_is_used() -> None:
     def make(job: int) -> float:
         return 1 / (2 - job)

@@ -1,0 +1,44 @@
+"""Noise that is less peaked than Gaussian noise: its kurtosis, its power, the way back, and what tones have."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from asdbench.generators.mimii_gen.latents.lapped_transform import LappedTransform
+from asdbench.generators.mimii_gen.latents.peakedness import exponents_for, gaussian, heard_as, shaped
+
+
+def kurtosis(values: np.ndarray) -> float:
+    return float(np.mean(values**4) / np.mean(values**2) ** 2)
+
+
+@pytest.fixture(scope="module")
+def noise() -> np.ndarray:
+    return np.random.default_rng(0).standard_normal(400_000)
+
+
+@pytest.mark.parametrize("wanted", [1.2, 1.5, 2.0, 2.5, 3.0])
+def test_noise_has_the_kurtosis_that_is_asked_for_and_unit_power(noise: np.ndarray, wanted: float) -> None:
+    made = shaped(noise, exponents_for(np.array(wanted)))
+    assert kurtosis(made) == pytest.approx(wanted, rel=0.02)
+    assert np.mean(made**2) == pytest.approx(1, rel=0.01)
+
+
+def test_what_is_more_peaked_than_noise_stays_noise(noise: np.ndarray) -> None:
+    np.testing.assert_allclose(shaped(noise, exponents_for(np.array(6.0))), noise)
+
+
+def test_it_can_be_undone(noise: np.ndarray) -> None:
+    exponents = exponents_for(np.array([[1.0], [1.7], [3.0]]))
+    given = noise[:300].reshape(3, 100)
+    np.testing.assert_allclose(gaussian(shaped(given, exponents), exponents), given, rtol=1e-6)
+
+
+def test_a_tone_has_half_the_kurtosis_of_noise_in_a_lapped_transform_and_is_heard_as_one_magnitude() -> None:
+    transform, time = LappedTransform(512), torch.arange(16000 * 60) / 16000
+    tone = transform.transform(torch.sin(2 * torch.pi * 1003.7 * time)[None])[0].numpy()
+    loudest = tone[np.argmax((tone**2).mean(axis=1)), 2:-2]
+    assert kurtosis(loudest) == pytest.approx(1.5, abs=0.02)
+    assert heard_as(np.array([1.5, 3.0])) == pytest.approx([1.0, 3.0])
