@@ -47,7 +47,8 @@ _FEWEST = 4
 _STAY = 0.7
 """Probability of staying in a state before anything is known."""
 _BACKGROUND_PRIOR, _GAIN_PRIOR = 5.0, 200.0
-"""Weight of what was known of a clip's background (frames) and of a gain of 1 (as many frames and bands)."""
+"""Weight of what was known of a clip's background (frames), and of the gain that its states have in common, which
+itself is 1 where nothing is heard, and of a colour of 1 (as many frames and bands)."""
 _GAINS = (0.05, 20.0)
 _COLOURS = (0.2, 5.0)
 _EVENT = 8
@@ -176,7 +177,8 @@ def fit_states(
         wanted, known = (added * weights).sum(axis=1), (frames[:, :, None] * colourless * weights).sum(axis=1)
         wanted, known = (np.add.reduceat(total, edges[:-1], axis=1) for total in (wanted, known))
         colours = np.clip((wanted + _GAIN_PRIOR) / (known + _GAIN_PRIOR), *_COLOURS)
-        colours /= np.exp(np.log(colours).mean(axis=1, keepdims=True))  # what is common to all bands is a gain
+        common = np.exp(np.log(colours).mean(axis=1, keepdims=True))  # what all bands have in common is a gain
+        colours, gains = colours / common, gains * common
         transitions = (pairs + 0.01) / (pairs + 0.01).sum(axis=1, keepdims=True)
         start = (found[:, 0].sum(axis=0) + 0.1) / (len(power) + 0.1 * len(spectra))
     paths = most_likely_paths(likelihood(), transitions.astype(np.float32), start.astype(np.float32))
@@ -196,10 +198,12 @@ def _exponents(power: Floats, states: States, heard: Heard) -> Array:
     for row, path, gains, colour, background in zip(
         power, heard.paths, heard.gains, heard.colours, heard.backgrounds, strict=True
     ):
+        coloured = states.spectra * _spread(colour, colour_edges(states.spectra.shape[1]))
+        power_of_states = background + gains[:, None] * coloured + _QUIET
         loud = ~states.quiet[path]
         for begin in np.flatnonzero(loud & ~np.r_[False, loud[:-1]]):
             during = path[begin : begin + _EVENT]
-            variance = states.relative(during, gains, colour, background).T * background
+            variance = power_of_states[during]
             squared, total = np.square(variance), variance.sum(axis=0)
             deviation = np.square(row[begin : begin + _EVENT].sum(axis=0) - total)
             for state in np.unique(during):
@@ -238,13 +242,15 @@ def _first_guess(
     level = np.log(_smooth(grouped, _STEADY) / np.diff(edges) + _QUIET).mean(axis=2)
     smooth = _smooth(grouped, 3)
     still = level <= np.quantile(level, _STILL, axis=1, keepdims=True)
-    backgrounds = (still[:, None, :] @ power.astype(np.float64))[:, 0] / still.sum(axis=1, keepdims=True)
+    softest = zip(power, still, strict=True)
+    backgrounds = np.stack([row[quiet].mean(axis=0, dtype=np.float64) for row, quiet in softest])
     below = np.add.reduceat(backgrounds, edges[:-1], axis=1)[:, None, :]
     height = np.log(smooth / np.maximum(below, _QUIET) + 1e-3)
     loud = height.mean(axis=2)
     random = np.random.default_rng(seed)
     chosen = (loud > np.quantile(loud, 1 - _LOUD, axis=1, keepdims=True)) | (random.random(loud.shape) < _OTHERS)
-    clip, frame = (index[random.permutation(chosen.sum())[:_CLUSTERED]] for index in np.nonzero(chosen))
+    picked = random.permutation(int(chosen.sum()))[:_CLUSTERED]
+    clip, frame = (index[picked] for index in np.nonzero(chosen))
     states = min(states, 1 + len(clip) // _FEWEST)
     labels = KMeans(states - 1, n_init=1, max_iter=30, random_state=seed % 2**32).fit(height[clip, frame]).labels_
     added = power[clip, frame] - backgrounds[clip]

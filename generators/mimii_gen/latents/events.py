@@ -61,12 +61,14 @@ _LONGEST = 125
 """Frames of a spell; a longer one counts as several."""
 _PAUSE, _BLIP = 4, 1
 """Frames of quiet that do not end what happens, and of what does not count as happening."""
+_ALIKE = 2
+"""Clips at least whose spells a chain is made of: with one it would be that clip again."""
 _FAULT = "fault"
 """The label that always counts most."""
 _SUPPORT = 12
 """Clips that a pair of words needs to be a feature: what a severity does depends on the fault."""
 _LOUDEST = 2.0
-"""Nepers by which a gain that is drawn may differ from the mean."""
+"""Nepers by which a gain or a colour that is drawn may differ from the mean."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,7 @@ class _Kind:
 
         What the caption leaves open, such as the fault, is that of one of the clips that fit it best.
         """
-        clips = self._alike(frozenset(self.labels[self._alike(words, random)[0]]), random)
+        clips = self._alike(frozenset(self.labels[self._alike(words, random, 1)[0]]), random, _ALIKE)
         told = [_spells(self.paths[clip], self.states.quiet) for clip in clips]
         following: dict[Context, list[Spell]] = defaultdict(list)
         for spells in told:
@@ -127,10 +129,13 @@ class _Kind:
             before, found = [*before, spell], [*found, spell[1]]
         return np.concatenate(found)[:frames].astype(np.int64)
 
-    def _alike(self, words: frozenset[str], random: np.random.Generator) -> list[int]:
-        """The clips whose labels have most in common with some words, in random order."""
+    def _alike(self, words: frozenset[str], random: np.random.Generator, least: int) -> list[int]:
+        """The clips whose labels have most in common with some words, and all that have as much; in random order."""
         shared = np.array([sum(labels[word] for word in labels if word in words) for labels in self.labels])
-        return [int(clip) for clip in random.permutation(len(shared)) if shared[clip] == shared.max()]
+        enough = np.sort(shared)[-min(least, len(shared))]
+        order = random.permutation(len(shared))
+        order = order[np.argsort(-shared[order], kind="stable")]
+        return [int(clip) for clip in order if shared[clip] >= enough]
 
 
 def _spells(path: StatePath, quiet: npt.NDArray[np.bool_]) -> list[Spell]:
@@ -223,7 +228,8 @@ class EventModel(Stored):
         if kind is None:
             raise ValueError(f"the caption '{caption}' tells of no machine with events")
         drawn, mean, bands = kind.group.draw(words, random), kind.group.mean, self._short.bands
-        drawn = np.clip(drawn, mean - _LOUDEST, mean + _LOUDEST)
+        loudest = np.r_[np.full(self.codec.bands, np.inf), np.full(len(mean) - self.codec.bands, _LOUDEST)]
+        drawn = np.clip(drawn, mean - loudest, mean + loudest)
         levels, gains, colour = np.split(drawn, np.cumsum([self.codec.bands, len(kind.states.spectra)]))
         background = np.exp(2 * levels).reshape(bands, -1).mean(axis=1)
         tones = shaped(unit.double().cpu().numpy(), kind.group.exponents(levels)[:, None])
@@ -353,8 +359,15 @@ def _counted(
     counts = {}
     for name in sorted({name for label in labels for name in label} - {_FAULT}):
         counts[name] = round(100 * _explained(features, [" ".join(sorted(label.get(name, ()))) for label in labels]))
-    counts[_FAULT] = 1 + sum(counts.values())
-    return [{word: counts[name] for name, words in label.items() for word in sorted(words)} for label in labels]
+    others = [sum(counts[name] * len(words) for name, words in label.items() if name != _FAULT) for label in labels]
+    counts[_FAULT] = 1 + max(others)
+    return [_by_word(label, counts) for label in labels]
+
+
+def _by_word(label: Mapping[str, frozenset[str]], counts: Mapping[str, int]) -> dict[str, int]:
+    """How much each word of some labels counts; of a word of several labels, most."""
+    words = sorted(frozenset[str]().union(*label.values()))
+    return {word: max(counts[name] for name, others in label.items() if word in others) for word in words}
 
 
 def _explained(features: Array, values: Sequence[str]) -> float:
@@ -367,7 +380,7 @@ def _explained(features: Array, values: Sequence[str]) -> float:
     means = np.stack([features[groups == group].mean(axis=0) for group in range(len(names))])
     left = np.square(features - means[groups]).sum(axis=0)[varying] / total[varying]
     adjusted = 1 - left * (len(features) - 1) / (len(features) - len(names))
-    return float(np.maximum(adjusted, 0).mean())
+    return float(max(0.0, adjusted.mean()))
 
 
 def _read_kind(row: dict[str, Any], place: str, arrays: dict[str, npt.NDArray[Any]]) -> _Kind:
@@ -394,7 +407,7 @@ def _read_kind(row: dict[str, Any], place: str, arrays: dict[str, npt.NDArray[An
         machine,
         states,
         group,
-        tuple({str(word): int(weight) for word, weight in labels.items()} for labels in row["labels"]),
+        tuple({str(word): int(weight) for word, weight in dict(labels).items()} for labels in row["labels"]),
         paths,
     )
 
@@ -414,7 +427,9 @@ def _check(kind: _Kind, codec: LappedTransform) -> None:
         or not (np.abs(kind.states.exponents - 0.5) <= 0.5).all()
     ):
         raise ValueError("numbers that are not finite")
-    if len(kind.labels) != len(kind.paths) or not kind.labels or len(kind.states.quiet) != states:
+    if len(kind.labels) != len(kind.paths) or not kind.labels or clips != len(kind.paths):
+        raise ValueError("clips that do not go together")
+    if len(kind.states.quiet) != states or kind.states.exponents.shape != (states, bands):
         raise ValueError("paths that do not go together")
     if max(int(path.max()) for path in kind.paths) >= states:
         raise ValueError("states that there are not")

@@ -3,9 +3,11 @@
 Levels are what detectors hear first, and what a short training of a U-Net gets wrong last. The level of a band of a
 clip is the log of its RMS over the clip. A recording has one such vector, which depends on machine, operating condition
 and fault and varies a little from recording to recording: nearly all of that is linear in the words of the caption,
-with a remainder that is Gaussian with few large directions. So it is fitted in closed form and drawn for each clip, and
-the U-Net makes only what is left, the *shape*: latents of unit RMS in every band. Stationary noise is white there, and
-the network has nothing to add to the noise it starts from.
+with a remainder of few large directions, which is drawn like those of the training clips that share most words. So it
+is fitted in closed form and drawn for each clip, and the U-Net makes only what is left, the *shape*: latents of unit
+RMS in every band. Stationary noise is white there, and the network has nothing to add to the noise it starts from.
+Bands that stand out from those around them may be tones, which vary less than noise; how far they are is measured, and
+shapes have the peakedness of noise in them (`peakedness`).
 
 Where a sound comes and goes, as that of a valve, its dynamic range is compressed too: the log of the RMS of some 60
 groups of bands (narrow below 1 kHz, wider above, as ears and log-mel detectors have them) is taken out frame by frame
@@ -17,7 +19,7 @@ The remainder is factor analysis in its simplest form (principal directions and 
 and C. M. Bishop, "Probabilistic principal component analysis", J. R. Stat. Soc. B 61, 1999), the regression is ridge
 regression (A. E. Hoerl and R. W. Kennard, Technometrics 12, 1970). With hundreds of words and pairs the remainders of
 the clips that were fitted to are too small; they are divided by the root of one minus their leverage, which makes
-their variance that of new clips (J. G. MacKinnon and H. White, J. Econometrics 29, 1985, estimator HC2).
+their variance about that of new clips (J. G. MacKinnon and H. White, J. Econometrics 29, 1985, estimator HC2).
 """
 
 from __future__ import annotations
@@ -79,6 +81,8 @@ _LEAST_FREE = 0.1
 """Least share of a clip's level that the fit leaves free; a clip whose words nobody shares has hardly any."""
 _AROUND = 17
 """Bands that a band is compared with to see whether it stands out, itself among them."""
+_LEAST_EXPONENT = 0.5
+"""Of tones: the way back takes the power of its inverse, which makes of a click in a tone something huge."""
 _ENVELOPE_WEIGHT = 8.0
 _DEEPEST, _HIGHEST = 9.0, 4.0
 _QUIET = 1e-8
@@ -103,7 +107,7 @@ class Group:
         centre: mean of the features, shape (features,).
         mean: mean level, shape (dim,).
         slopes: change of the level with each feature, shape (features, dim).
-        told: which of the words the caption of each clip has, shape (n, words).
+        told: which of the words the caption of each clip has, 0 or 1, shape (n, words).
         scores: of the remainder of each clip along the directions, shape (n, r).
         directions: principal directions of the remainder, scaled by their deviation, shape (r, dim).
         rest: deviation of each band beside, shape (dim,).
@@ -181,7 +185,21 @@ class Group:
         scores = scores[:, :count] * np.sqrt(len(levels))
         motion = np.array([float(moving)])
         tonal = np.array([_tonal(levels[:, : kurtosis.shape[1]], kurtosis)])
-        return cls(names, words, pairs, centre, mean, slopes, has, scores, directions, rest, spread, motion, tonal)
+        return cls(
+            names,
+            words,
+            pairs,
+            centre,
+            mean,
+            slopes,
+            has.astype(np.float64),
+            scores,
+            directions,
+            rest,
+            spread,
+            motion,
+            tonal,
+        )
 
     def draw(self, words: frozenset[str], random: np.random.Generator) -> Array:
         """Draw the level of a clip whose caption has these words, shape (dim,)."""
@@ -191,13 +209,14 @@ class Group:
 
     def exponents(self, levels: Array) -> Array:
         """Exponents that make noise as peaked as a clip of these levels is, shape (bands,); see `peakedness`."""
-        return exponents_for(heard_as(3 - 1.5 * self.tonal * np.square(_standing_out(levels))))
+        exponents = exponents_for(heard_as(3 - 1.5 * self.tonal * np.square(_standing_out(levels))))
+        return np.maximum(exponents, _LEAST_EXPONENT)
 
     def _remainder(self, words: frozenset[str], random: np.random.Generator) -> Array:
         """Draw scores along the directions, shape (r,).
 
-        They have mean and covariance of those of the clips that share most words with the caption, and are no clip's
-        own: two of them are mixed.
+        They have mean and covariance of those of the clips that share most words with the caption; two of these are
+        mixed, so that they are hardly ever a clip's own.
         """
         shared = self.told @ np.array([word in words for word in self.words], dtype=np.float64)
         alike = self.scores[shared >= np.sort(shared)[-min(_ALIKE, len(shared))]]
@@ -425,7 +444,7 @@ class LevelModel(Stored):
             clips, directions = group.scores.shape
             drawn = [(clips, len(group.words)), (clips, directions), (directions, self.dim)]
             fitted: list[Any] = [(count,), (self.dim,), (count, self.dim), *drawn, (self.dim,)]
-            if found != [*fitted, (CONDITIONS,), (1,), (1,)]:
+            if found != [*fitted, (CONDITIONS,), (1,), (1,)] or not clips:
                 raise ValueError(f"arrays of the shapes {found}")
             if not all(np.isfinite(getattr(group, name)).all() for name in _ARRAYS):
                 raise ValueError("numbers that are not finite")

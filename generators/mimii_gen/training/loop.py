@@ -339,7 +339,7 @@ class _Training:
                 if self.accelerator.sync_gradients:
                     norm = self.accelerator.clip_grad_norm_(self.weights, self.settings.max_grad_norm)
         loss = self.accelerator.reduce(loss, reduction="mean")
-        values: list[float] = torch.stack([loss, norm.to(loss)]).tolist()  # the one wait for the device in a step
+        values: list[float] = torch.stack([loss, norm.to(loss)]).tolist()  # waits for the device
         if not all(math.isfinite(value) for value in values):
             raise self._not_finite(f"the loss ({values[0]}) or its gradient (norm {values[1]})", self.now.step + 1)
         return values[0], values[1]

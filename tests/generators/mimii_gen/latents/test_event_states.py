@@ -97,3 +97,13 @@ def test_events_of_always_the_same_energy_are_less_peaked_than_noise() -> None:
     made = states.shaped(noise, np.full(50_000, np.flatnonzero(loud)[0]))
     assert np.mean(made**2) == pytest.approx(1, abs=0.02)
     assert np.mean(made[: BANDS // 2] ** 4) < 1.6 < 2.7 < np.mean(made[BANDS // 2 :] ** 4)
+
+
+def test_clips_that_are_silent_between_events_or_in_some_bands_are_no_problem() -> None:
+    power = np.random.default_rng(9).chisquare(1, (CLIPS, FRAMES, BANDS)).astype(np.float32)
+    power[:, happening()] *= 30
+    power[0, ~happening()] = 0.0
+    power[:, :, 100:] = 0.0
+    states, heard = fit_states(power, 0, states=3)
+    for found in (states.spectra, states.exponents, heard.gains, heard.colours, heard.backgrounds):
+        assert np.isfinite(found).all()

@@ -108,7 +108,14 @@ def test_damaged_files_and_other_codecs_are_refused(model: EventModel, codec: La
     path = tmp_path / FILE
     with pytest.raises(UserError, match="expected the events of a trained generator"):
         EventModel.load(path, LappedTransform(256))
-    path.write_bytes(path.read_bytes()[:-100])
+    whole = path.read_bytes()
+    states = len(model._kinds[0].states.exponents)
+    other_shape = whole.replace(b'"F16","shape":[%d,128]' % states, b'"F16","shape":[128,%d]' % states)
+    assert other_shape != whole
+    path.write_bytes(other_shape)
+    with pytest.raises(UserError, match="expected the events of a trained generator"):
+        EventModel.load(path, codec)
+    path.write_bytes(whole[:-100])
     with pytest.raises(UserError, match="expected the events of a trained generator"):
         EventModel.load(path, codec)
 
@@ -132,5 +139,19 @@ def test_labels_count_by_what_they_explain_of_when_things_happen(codec: LappedTr
     assert counts["slow"] == counts["fast"] > 50
     assert counts["d0"] == counts["d3"] < 20
     random = np.random.default_rng(0)
-    chosen = kind._alike(frozenset(["slow", "d1"]), random)
-    assert chosen and all("slow" in kind.labels[place] for place in chosen)
+    chosen = kind._alike(frozenset(["slow", "d1"]), random, 2)
+    assert len(chosen) >= 2 and all("slow" in kind.labels[place] for place in chosen)
+
+
+def test_the_fault_counts_more_than_all_other_labels_together(codec: LappedTransform) -> None:
+    clips = [clip(codec, number, ("slow", "fast")[number % 2]) for number in range(16)]
+    others = {"place": frozenset(["behind", "the", "back", "door"]), "year": frozenset(["2"])}
+    told = [
+        replace(one, labels={**one.labels, **others, "fault": frozenset([("worn", "loose")[number // 2 % 2]])})
+        for number, one in enumerate(clips)
+    ]
+    kind = EventModel.fit(told, codec, 0)._kind(words_of(caption("slow")))
+    assert kind is not None
+    for labels in kind.labels:
+        fault = sum(count for word, count in labels.items() if word in ("worn", "loose"))
+        assert fault > sum(labels.values()) - fault > 0

@@ -160,7 +160,7 @@ def tonal(share: float) -> LevelModel:
     return LevelModel.fit(levels, [STILL] * 30, groups, ["x"], np.zeros(30), kurtosis)
 
 
-@pytest.mark.parametrize(("share", "wanted"), [(0.9, 3 - 2 * 0.81), (0.5, 3 - 2 * 0.25)])
+@pytest.mark.parametrize(("share", "wanted"), [(0.9, np.pi / 2), (0.5, 3 - 2 * 0.25)])
 def test_bands_that_stand_out_as_tones_vary_less_than_noise(share: float, wanted: float) -> None:
     model = tonal(share)
     levels = torch.from_numpy(model.draw([STILL], [0]).numpy())
@@ -173,6 +173,21 @@ def test_bands_that_stand_out_as_tones_vary_less_than_noise(share: float, wanted
     again, level = model.split(joined, [STILL])
     assert torch.allclose(level, levels, atol=1e-4)
     assert torch.allclose(again[:, 20] / again[:, 20].std(), shapes[:, 20] / shapes[:, 20].std(), atol=0.02)
+    rejoined = model.join(again, level, [STILL])
+    assert torch.allclose(rejoined, joined, rtol=1e-3, atol=1e-4)
+
+
+def test_tones_beside_silence_and_padding_can_be_split_and_joined() -> None:
+    model, given = tonal(0.9), latents()[:1]
+    given[:, 20] = 3 * torch.sin(torch.arange(40) * 1.1)
+    given[:, 30], given[:, :, 5] = 0.0, 0.0
+    shapes, levels = model.split(given, [STILL])
+    assert torch.isfinite(shapes).all()
+    error = (model.join(shapes, levels, [STILL]) - given).abs().amax(dim=2)
+    assert bool((error <= 2e-3 * given.square().mean(dim=2).sqrt() + 1e-7).all())
+    padded = torch.nn.functional.pad(given, (0, 10), value=100.0)
+    kept, _ = model.split(padded, [STILL], torch.arange(50)[None] < 40)
+    assert torch.allclose(kept[..., :40], shapes, atol=1e-3)
 
 
 def test_bands_that_stand_out_and_are_noise_stay_noise() -> None:
