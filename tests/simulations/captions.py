@@ -6,8 +6,8 @@ A classifier (logistic regression on the mean of log-mel bands, or on mean and d
 cross-validation on what it learns from) learns condition and each attribute from real simulated clips, and is tried on
 other real clips and on generated ones: "share" is the accuracy on generated clips over that on real ones. Then
 anomalies are made with each severity in turn, for the same labels and seeds, and scored by the detectors of
-`mini_quality`: means by severity, and Spearman's correlation of score and severity; the same for real anomalies, each of
-which has another fault and labels. `--clips` counts clips of each domain and condition.
+`mini_quality`: means by severity, and Spearman's correlation of score and severity; the same for real anomalies, each
+of which has another fault and labels. `--clips` counts clips of each domain and condition.
 """
 
 from __future__ import annotations

@@ -56,13 +56,11 @@ CLIPS = 512
 _FRAME = 0.008
 """Time in s between two frames of the short transform."""
 _MEMORY = 3
-"""Spells that the next one depends on."""
+"""Spells that the next one depends on, at most."""
 _LONGEST = 125
 """Frames of a spell; a longer one counts as several."""
 _PAUSE, _BLIP = 4, 1
 """Frames of quiet that do not end what happens, and of what does not count as happening."""
-_ALIKE = 2
-"""Clips at least whose spells a chain is made of: with one it would be that clip again."""
 _FAULT = "fault"
 """The label that always counts most."""
 _SUPPORT = 12
@@ -115,27 +113,26 @@ class _Kind:
 
         What the caption leaves open, such as the fault, is that of one of the clips that fit it best.
         """
-        clips = self._alike(frozenset(self.labels[self._alike(words, random, 1)[0]]), random, _ALIKE)
+        clips = self._alike(frozenset(self.labels[self._alike(words, random)[0]]), random)
+        memory = min(_MEMORY, len(clips))  # with more, the chain of few clips would be one of them again
         told = [_spells(self.paths[clip], self.states.quiet) for clip in clips]
         following: dict[Context, list[Spell]] = defaultdict(list)
         for spells in told:
             for place in range(1, len(spells) - 1):  # the first and last one are cut short by the ends of the clip
-                for context in _contexts(spells[:place]):
+                for context in _contexts(spells[:place], memory):
                     following[context].append(spells[place])
         before, found = _beginning(told[int(random.integers(len(told)))], random)
         while sum(map(len, found)) < frames:
-            known = next((following[context] for context in _contexts(before) if context in following), before[-1:])
+            contexts = _contexts(before, memory)
+            known = next((following[context] for context in contexts if context in following), before[-1:])
             spell = known[int(random.integers(len(known)))]  # what nothing ever follows goes on
             before, found = [*before, spell], [*found, spell[1]]
         return np.concatenate(found)[:frames].astype(np.int64)
 
-    def _alike(self, words: frozenset[str], random: np.random.Generator, least: int) -> list[int]:
-        """The clips whose labels have most in common with some words, and all that have as much; in random order."""
+    def _alike(self, words: frozenset[str], random: np.random.Generator) -> list[int]:
+        """The clips whose labels have most in common with some words, in random order."""
         shared = np.array([sum(labels[word] for word in labels if word in words) for labels in self.labels])
-        enough = np.sort(shared)[-min(least, len(shared))]
-        order = random.permutation(len(shared))
-        order = order[np.argsort(-shared[order], kind="stable")]
-        return [int(clip) for clip in order if shared[clip] >= enough]
+        return [int(clip) for clip in random.permutation(len(shared)) if shared[clip] == shared.max()]
 
 
 def _spells(path: StatePath, quiet: npt.NDArray[np.bool_]) -> list[Spell]:
@@ -167,10 +164,10 @@ def _beginning(spells: list[Spell], random: np.random.Generator) -> tuple[list[S
     return spells[: place + 1], [spells[place][1][-int(ends[place] - frame) :]]
 
 
-def _contexts(before: Sequence[Spell]) -> list[Context]:
+def _contexts(before: Sequence[Spell], memory: int) -> list[Context]:
     """What the next spell may depend on, the longest memory first."""
-    latest = [(quiet, round(4 * math.log2(len(states)))) for quiet, states in before[-_MEMORY:]]
-    return [tuple(latest[len(latest) - memory :]) for memory in range(len(latest), -1, -1)]
+    latest = [(quiet, round(4 * math.log2(len(states)))) for quiet, states in before[-memory:]]
+    return [tuple(latest[len(latest) - length :]) for length in range(len(latest), -1, -1)]
 
 
 class EventModel(Stored):
