@@ -18,14 +18,14 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from mini_quality import DETECTORS, MACHINES, generated, simulated
+from mini_quality import MACHINES, generated, scored, simulated
 from scipy.stats import spearmanr
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import KFold, cross_val_score
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from asdbench import ClipSet, logmel, plugins
+from asdbench import ClipSet, logmel
 
 SEVERITIES = {"slight": 0.6, "moderate": 1.0, "severe": 1.4}
 """The words that captions have for the severities of simulated faults."""
@@ -85,17 +85,12 @@ def by_severity(learnt: ClipSet, real: ClipSet, pool: ClipSet, folder: Path, **s
     anomalies = real.where(condition="anomaly")
     severity = np.array([row["severity"] for row in anomalies.frame["provenance"]])
     rows = []
-    for name in JUDGES:
-        use, options = DETECTORS[name]
-        detector = plugins.detectors.get(use)(**options)
-        detector.seed = 0
-        detector.fit(learnt)
-        scores = {word: detector.score(clips) for word, clips in made.items()}
+    for name, scores in scored(learnt, made | {"real": anomalies}, JUDGES):
+        found = scores.pop("real")
         told = np.repeat(list(SEVERITIES.values()), [len(score) for score in scores.values()])
         rows.append(
             {"detector": name, "clips": "generated"} | described(scores, told, np.concatenate([*scores.values()]))
         )
-        found = detector.score(anomalies)
         place = np.digitize(severity, BOUNDS)
         scores = {word: found[place == number] for number, word in enumerate(SEVERITIES)}
         rows.append({"detector": name, "clips": "real"} | described(scores, severity, found))
@@ -123,7 +118,7 @@ def main() -> None:
         "guidance_scale": 1.0,
         "sampling_batch": 4,
     }
-    told, scored = [], []
+    told, rising = [], []
     for machine in given.machines.split(","):
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
@@ -135,12 +130,12 @@ def main() -> None:
             told.append(recognised(learnt, real, ClipSet.concat(made)).assign(machine=machine))
             print(told[-1].round(3).to_string(index=False), flush=True)
             normals = simulated(machine, folder / "train", 0, given.clips, train=True)
-            scored.append(by_severity(normals, real, pool, folder, **settings).assign(machine=machine))
-            print(scored[-1].round(4).to_string(index=False), flush=True)
+            rising.append(by_severity(normals, real, pool, folder, **settings).assign(machine=machine))
+            print(rising[-1].round(4).to_string(index=False), flush=True)
     table = pd.concat(told, ignore_index=True).set_index(["machine", "label"])
     print(table.round(3).to_string())
     print(f"least share: {table['share'].min():.2f}; mean share: {table['share'].mean():.2f}")
-    print(pd.concat(scored, ignore_index=True).set_index(["machine", "detector", "clips"]).round(4).to_string())
+    print(pd.concat(rising, ignore_index=True).set_index(["machine", "detector", "clips"]).round(4).to_string())
 
 
 if __name__ == "__main__":

@@ -57,6 +57,8 @@ def main() -> None:
     parser.add_argument("--machines", default=",".join(MACHINES))
     given = parser.parse_args()
     pipeline = load_pipeline(given.model, torch.device("cpu"), None)
+    if pipeline.scheduler.config.prediction_type != "v_prediction":
+        raise SystemExit(f"{given.model} predicts {pipeline.scheduler.config.prediction_type}, expected v_prediction")
     table = pd.DataFrame([shares(pipeline, machine, given.clips) for machine in given.machines.split(",")])
     print(table.round(4).to_string(index=False))
 

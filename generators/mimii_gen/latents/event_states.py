@@ -77,6 +77,15 @@ class States:
     quiet: npt.NDArray[np.bool_]
     exponents: Array
 
+    def added(self, gains: Array, colour: Array) -> Array:
+        """Power that each state adds to the background of a clip in each band, shape (states, bands).
+
+        Args:
+            gains: of each state in this clip, shape (states,).
+            colour: gain of all states in each group of bands, shape (groups,), see `colour_edges`.
+        """
+        return np.asarray(gains[:, None] * (self.spectra * _spread(colour, colour_edges(self.spectra.shape[1]))))
+
     def relative(
         self, path: npt.NDArray[np.integer], gains: Array, colour: Array, background: Array
     ) -> npt.NDArray[np.float64]:
@@ -84,13 +93,12 @@ class States:
 
         Args:
             path: the state in each frame, shape (T,).
-            gains: of each state in this clip, shape (states,).
-            colour: gain of all states in each group of bands, shape (groups,), see `colour_edges`.
+            gains: see `added`.
+            colour: likewise.
             background: power of the background in each band, shape (bands,).
         """
-        coloured = self.spectra * _spread(colour, colour_edges(self.spectra.shape[1]))
-        added = 1 + gains[:, None] * coloured / np.maximum(background, _QUIET)
-        return np.asarray(added[path].T)
+        of_states = 1 + self.added(gains, colour) / np.maximum(background, _QUIET)
+        return np.asarray(of_states[path].T)
 
     def shaped(self, noise: Array, path: npt.NDArray[np.integer]) -> Array:
         """Make Gaussian noise of unit power into noise whose energy varies as that of the states.
@@ -177,8 +185,8 @@ def fit_states(
         wanted, known = (added * weights).sum(axis=1), (frames[:, :, None] * colourless * weights).sum(axis=1)
         wanted, known = (np.add.reduceat(total, edges[:-1], axis=1) for total in (wanted, known))
         colours = np.clip((wanted + _GAIN_PRIOR) / (known + _GAIN_PRIOR), *_COLOURS)
-        common = np.exp(np.log(colours).mean(axis=1, keepdims=True))  # what all bands have in common is a gain
-        colours, gains = colours / common, gains * common
+        loudness = np.exp(np.log(colours).mean(axis=1, keepdims=True))  # what all bands have in common is a gain
+        colours, gains = colours / loudness, gains * loudness
         transitions = (pairs + 0.01) / (pairs + 0.01).sum(axis=1, keepdims=True)
         start = (found[:, 0].sum(axis=0) + 0.1) / (len(power) + 0.1 * len(spectra))
     paths = most_likely_paths(likelihood(), transitions.astype(np.float32), start.astype(np.float32))
@@ -198,8 +206,7 @@ def _exponents(power: Floats, states: States, heard: Heard) -> Array:
     for row, path, gains, colour, background in zip(
         power, heard.paths, heard.gains, heard.colours, heard.backgrounds, strict=True
     ):
-        coloured = states.spectra * _spread(colour, colour_edges(states.spectra.shape[1]))
-        power_of_states = background + gains[:, None] * coloured + _QUIET
+        power_of_states = background + states.added(gains, colour) + _QUIET
         loud = ~states.quiet[path]
         for begin in np.flatnonzero(loud & ~np.r_[False, loud[:-1]]):
             during = path[begin : begin + _EVENT]

@@ -132,7 +132,8 @@ class _Kind:
     def _alike(self, words: frozenset[str], random: np.random.Generator) -> list[int]:
         """The clips whose labels have most in common with some words, in random order."""
         shared = np.array([sum(labels[word] for word in labels if word in words) for labels in self.labels])
-        return [int(clip) for clip in random.permutation(len(shared)) if shared[clip] == shared.max()]
+        most = shared.max()
+        return [int(clip) for clip in random.permutation(len(shared)) if shared[clip] == most]
 
 
 def _spells(path: StatePath, quiet: npt.NDArray[np.bool_]) -> list[Spell]:
@@ -410,21 +411,13 @@ def _read_kind(row: dict[str, Any], place: str, arrays: dict[str, npt.NDArray[An
 
 
 def _check(kind: _Kind, codec: LappedTransform) -> None:
-    group, (states, bands) = kind.group, kind.states.spectra.shape
-    dim, features = codec.bands + states + len(colour_edges(bands)) - 1, len(group.words) + len(group.pairs)
-    clips, directions = group.scores.shape
-    drawn = [(clips, len(group.words)), (clips, directions), (directions, dim)]
-    wanted = [(features,), (dim,), (features, dim), *drawn, (dim,), (1,)]
-    found = [getattr(group, name).shape for name in _ARRAYS]
-    if found != wanted or bands != short_transform(codec).bands:
-        raise ValueError(f"arrays of the shapes {found} and {bands} bands")
-    if (
-        not all(np.isfinite(getattr(group, name)).all() for name in _ARRAYS)
-        or not np.isfinite(kind.states.spectra).all()
-        or not (np.abs(kind.states.exponents - 0.5) <= 0.5).all()
-    ):
+    states, bands = kind.states.spectra.shape
+    if bands != short_transform(codec).bands:
+        raise ValueError(f"states of {bands} bands")
+    kind.group.check(_ARRAYS, codec.bands + states + len(colour_edges(bands)) - 1)
+    if not np.isfinite(kind.states.spectra).all() or not (np.abs(kind.states.exponents - 0.5) <= 0.5).all():
         raise ValueError("numbers that are not finite")
-    if len(kind.labels) != len(kind.paths) or not kind.labels or clips != len(kind.paths):
+    if len({len(kind.labels), len(kind.paths), len(kind.group.scores)}) > 1:
         raise ValueError("clips that do not go together")
     if len(kind.states.quiet) != states or kind.states.exponents.shape != (states, bands):
         raise ValueError("paths that do not go together")

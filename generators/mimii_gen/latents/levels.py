@@ -29,7 +29,6 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -129,6 +128,35 @@ class Group:
     spread: Array
     moving: Array
     tonal: Array
+
+    def check(self, names: Sequence[str], dim: int) -> None:
+        """Check arrays that were read.
+
+        Args:
+            names: of the arrays.
+            dim: length of a level.
+
+        Raises:
+            ValueError: their shapes do not go together, or a number is not finite.
+        """
+        features, (clips, directions) = len(self.words) + len(self.pairs), self.scores.shape
+        wanted = {
+            "centre": (features,),
+            "mean": (dim,),
+            "slopes": (features, dim),
+            "told": (clips, len(self.words)),
+            "scores": (clips, directions),
+            "directions": (directions, dim),
+            "rest": (dim,),
+            "spread": (CONDITIONS,),
+            "moving": (1,),
+            "tonal": (1,),
+        }
+        found = {name: getattr(self, name).shape for name in names}
+        if not clips or any(shape != wanted[name] for name, shape in found.items()):
+            raise ValueError(f"arrays of the shapes {found}")
+        if not all(np.isfinite(getattr(self, name)).all() for name in names):
+            raise ValueError("numbers that are not finite")
 
     def features(self, words: frozenset[str]) -> Array:
         found = [word in words for word in self.words] + [a in words and b in words for a, b in self.pairs]
@@ -334,12 +362,12 @@ class LevelModel(Stored):
         self, step: Callable[[Array, Array], Array], unit: Tensor, levels: Tensor, captions: Sequence[str]
     ) -> Tensor:
         """Take the peakedness of tones out of bands of sounds that do not come and go, or put it in."""
-        rows = []
-        for row, level, caption in zip(unit, levels.detach().cpu().double().numpy(), captions, strict=True):
+        rows = list(unit)
+        for place, (level, caption) in enumerate(zip(levels.detach().cpu().double().numpy(), captions, strict=True)):
             group = self._group(caption)
-            steady = not group.moving[0] and group.tonal[0]
-            exponents = group.exponents(level)[:, None] if steady else None
-            rows.append(row if exponents is None else torch.from_numpy(step(row.cpu().numpy(), exponents)).to(row))
+            if group.tonal[0] and not group.moving[0]:
+                made = step(rows[place].cpu().numpy(), group.exponents(level)[:, None])
+                rows[place] = torch.from_numpy(made).to(unit)
         return torch.stack(rows)
 
     def _local(self, unit: Tensor) -> Tensor:
@@ -432,22 +460,11 @@ class LevelModel(Stored):
                     for place, row in enumerate(described["groups"])
                 ]
             model = cls(int(described["dim"]), groups)
-            model._check()
+            for group in groups:
+                group.check(_ARRAYS, model.dim)
         except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
             raise UserError(f"{path}: expected the levels of a trained generator ({error})") from error
         return model
-
-    def _check(self) -> None:
-        for group in self._groups:
-            count = len(group.words) + len(group.pairs)
-            found = [getattr(group, name).shape for name in _ARRAYS]
-            clips, directions = group.scores.shape
-            drawn = [(clips, len(group.words)), (clips, directions), (directions, self.dim)]
-            fitted: list[Any] = [(count,), (self.dim,), (count, self.dim), *drawn, (self.dim,)]
-            if found != [*fitted, (CONDITIONS,), (1,), (1,)] or not clips:
-                raise ValueError(f"arrays of the shapes {found}")
-            if not all(np.isfinite(getattr(group, name)).all() for name in _ARRAYS):
-                raise ValueError("numbers that are not finite")
 
     def _words(self) -> str:
         rows = [{"names": group.names, "words": group.words, "pairs": group.pairs} for group in self._groups]
