@@ -8,14 +8,15 @@ in the same proportion (both are biased) and from a seed.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from asdbench.errors import UserError
-from asdbench.metrics.audio.resampling import FrechetOfClips, TwoSets, Weights
-from asdbench.metrics.audio.vectors import EmbeddedClips, join
+from asdbench.metrics.audio.resampling import FrechetOfClips, TwoSets, Values, Weights
+from asdbench.metrics.audio.vectors import EmbeddedClips, Vectors, join
 from asdbench.seeding import derive_rng
 
 FEWEST = 10
@@ -76,8 +77,8 @@ def extrapolate(
     figure: TwoSets, reference: int, generated: int, *, seed: int, resamples: int, confidence: float
 ) -> FadInfinity:
     """`fad_infinity` of a figure over the clips of both sets, the reference first."""
-    sets = everything(reference, generated)
-    points = _points(figure, *sets, derive_rng("fad infinity", seed), _DRAWS)
+    first, second = everything(reference, generated)
+    points = _points(figure, [_with_subsets(first[0], second[0], derive_rng("fad infinity", seed), _DRAWS)])[0]
     slope, value = _line(points)
     residual = points[:, 1] - slope * points[:, 0] - value
     spread = np.square(points[:, 1] - points[:, 1].mean()).sum()
@@ -85,15 +86,16 @@ def extrapolate(
     low = high = float("nan")
     if resamples:
         # In the world of the bootstrap the truth is the distance between the sets as they are.
-        truth, rng = figure(*sets), derive_rng("fad infinity bootstrap", seed)
-        errors = []
+        truth, rng = points[0, 1], derive_rng("fad infinity bootstrap", seed)
+        drawn = []
         for _ in range(resamples):
-            drawn = everything(reference, generated)
-            drawn[0][:reference] = rng.multinomial(reference, np.full(reference, 1 / reference))
-            drawn[1][reference:] = rng.multinomial(generated, np.full(generated, 1 / generated))
-            errors.append(_line(_points(figure, *drawn, rng))[1] - truth)
+            (of_real,), (of_made,) = everything(reference, generated)
+            of_real[:reference] = rng.multinomial(reference, np.full(reference, 1 / reference))
+            of_made[reference:] = rng.multinomial(generated, np.full(generated, 1 / generated))
+            drawn.append(_with_subsets(of_real, of_made, rng))
+        values = [_line(each)[1] for each in _points(figure, drawn)]
         tail = (1 - confidence) / 2
-        upper, lower = np.quantile(errors, [tail, 1 - tail])
+        upper, lower = np.quantile(np.array(values) - truth, [tail, 1 - tail])
         low, high = float(value - lower), float(value - upper)
     return FadInfinity(float(value), float(slope), float(r2), low, high, tuple(map(tuple, points.tolist())))
 
@@ -101,33 +103,48 @@ def extrapolate(
 def extrapolated(figure: TwoSets, seed: int) -> TwoSets:
     """A figure's value at infinitely many clips as a figure itself, from one draw a step."""
 
-    def at_infinity(first: Weights, second: Weights) -> float:
-        return _line(_points(figure, first, second, derive_rng("fad infinity floor", seed)))[1]
+    def at_infinity(first: Weights, second: Weights) -> Values:
+        # Chance is the same for each draw, so that its value does not depend on the others.
+        drawn = [
+            _with_subsets(*pair, derive_rng("fad infinity floor", seed)) for pair in zip(first, second, strict=True)
+        ]
+        return np.array([_line(each)[1] for each in _points(figure, drawn)])
 
     return at_infinity
 
 
 def everything(reference: int, generated: int) -> tuple[Weights, Weights]:
-    """Weights of all clips of the reference set, and of all of the other."""
-    first, second = np.zeros((2, reference + generated))
-    first[:reference] = 1
-    second[reference:] = 1
+    """Weights of all clips of the reference set, and of all of the other, shape (1, clips) each."""
+    first, second = np.zeros((2, 1, reference + generated))
+    first[:, :reference] = 1
+    second[:, reference:] = 1
     return first, second
 
 
-def _points(
-    figure: TwoSets, first: Weights, second: Weights, rng: np.random.Generator, draws: int = 1
-) -> npt.NDArray[np.float64]:
-    """Inverse share of clips and distance, for subsets in steps that are even in the inverse share."""
-    points = [(1.0, figure(first, second))]
-    for inverse in np.linspace(1, LARGEST_INVERSE, _STEPS)[1:]:
-        for _ in range(draws):
-            subsets = [_subset(weights, inverse, rng) for weights in (first, second)]
-            share = np.mean(
-                [weights.sum() / subset.sum() for weights, subset in zip((first, second), subsets, strict=True)]
-            )
-            points.append((float(share), figure(*subsets)))
-    return np.array(points)
+def _with_subsets(first: Vectors, second: Vectors, rng: np.random.Generator, draws: int = 1) -> Vectors:
+    """Two sets, and subsets of both in steps that are even in the inverse share.
+
+    Args:
+        first: how often each clip is in the one set, shape (clips,).
+        second: in the other.
+        rng: draws the subsets.
+        draws: how many of each size.
+
+    Returns:
+        Weights of shape (2, points, clips), the sets themselves first.
+    """
+    inverses = np.repeat(np.linspace(1, LARGEST_INVERSE, _STEPS)[1:], draws)
+    points = [(first, second)]
+    points += [(_subset(first, inverse, rng), _subset(second, inverse, rng)) for inverse in inverses]
+    return np.swapaxes(points, 0, 1)
+
+
+def _points(figure: TwoSets, drawn: Sequence[Vectors]) -> npt.NDArray[np.float64]:
+    """Inverse share of clips and distance of all points of each `_with_subsets`, shape (len(drawn), points, 2)."""
+    first, second = np.stack(drawn, axis=1)
+    inverses = [part.sum(axis=2)[:, :1] / part.sum(axis=2) for part in (first, second)]
+    distances = figure(first.reshape(-1, first.shape[2]), second.reshape(-1, second.shape[2]))
+    return np.stack([np.mean(inverses, axis=0), distances.reshape(first.shape[:2])], axis=2)
 
 
 def _line(points: npt.NDArray[np.float64]) -> tuple[float, float]:
@@ -135,7 +152,7 @@ def _line(points: npt.NDArray[np.float64]) -> tuple[float, float]:
     return float(slope), float(value)
 
 
-def _subset(weights: Weights, inverse: float, rng: np.random.Generator) -> Weights:
+def _subset(weights: Vectors, inverse: float, rng: np.random.Generator) -> Vectors:
     """Part of the clips of a set, drawn without replacement; a clip that is in it twice can be drawn twice."""
     clips = np.repeat(np.arange(len(weights)), weights.astype(int))
     drawn = rng.permutation(clips)[: max(2, round(len(clips) / inverse))]

@@ -124,27 +124,37 @@ class KernelSums:
         labels = np.zeros(len(clips), dtype=int) if strata is None else np.unique(strata, return_inverse=True)[1]
         self._strata = [labels == label for label in np.unique(labels)]
 
-    def mmd(self, first: npt.NDArray[np.floating], second: npt.NDArray[np.floating]) -> float:
-        """MMD² between two sets of clips, given by how often each clip is in them, shape (clips,).
+    def mmd(self, first: npt.NDArray[np.floating], second: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+        """MMD² between pairs of sets of clips, given by how often each clip is in them, shape (draws, clips).
 
         A clip that is drawn twice makes no pair with itself: bootstrap resamples stay unbiased.
+
+        Returns:
+            Shape (draws,).
         """
         return self._within(first) + self._within(second) - 2 * self._across(first, second)
 
-    def _within(self, weights: npt.NDArray[np.floating]) -> float:
+    def _within(self, weights: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
         n = weights * self.counts
-        total = float(weights @ self.sums @ weights)
-        parts = [part for part in self._strata if weights[part].any()]
-        pairs = [float(n[part].sum() ** 2 - np.square(n[part]).sum()) for part in parts]
-        if len(parts) == 1 or not all(pairs):  # a stratum of one clip has no pair of its own
-            return total / float(n.sum() ** 2 - np.square(n).sum())
-        for part, among in zip(parts, pairs, strict=True):
-            inside = float(weights[part] @ self.sums[np.ix_(part, part)] @ weights[part])
-            total += inside * (float(n[part].sum() ** 2) / among - 1)
-        return total / float(n.sum() ** 2)
+        total, numbers = _form(weights, self.sums, weights), n.sum(axis=1) ** 2
+        without_strata = total / (numbers - np.square(n).sum(axis=1))
+        alone = np.zeros(len(weights), dtype=bool)
+        for part in self._strata:
+            own = n[:, part].sum(axis=1) ** 2
+            pairs = own - np.square(n[:, part]).sum(axis=1)
+            alone |= (own > 0) & (pairs == 0)
+            inside = _form(weights[:, part], self.sums[np.ix_(part, part)], weights[:, part])
+            total += inside * (np.divide(own, pairs, out=np.ones_like(own), where=pairs > 0) - 1)
+        # A stratum of one clip has no pair of its own: such a draw counts as if it had no strata.
+        return np.asarray(np.where(alone, without_strata, total / numbers))
 
-    def _across(self, first: npt.NDArray[np.floating], second: npt.NDArray[np.floating]) -> float:
-        return float(first @ self.sums @ second) / float((first @ self.counts) * (second @ self.counts))
+    def _across(self, first: npt.NDArray[np.floating], second: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+        return _form(first, self.sums, second) / ((first @ self.counts) * (second @ self.counts))
+
+
+def _form(left: npt.NDArray[np.floating], matrix: Vectors, right: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+    """lᵀ M r of each row l and r, shape (rows,)."""
+    return np.asarray(np.einsum("ij,ij->i", left @ matrix, right))
 
 
 def _mmd(x: Vectors, y: Vectors, kernel: Kernel, owners: tuple[Owners, Owners] | None) -> float:
@@ -178,12 +188,15 @@ def _block_sums(vectors: Vectors, owners: Owners, clips: int, kernel: Kernel) ->
     sums = np.zeros((clips, clips))
     order = np.argsort(owners, kind="stable")
     rows, owner = vectors[order], owners[order]
-    starts = np.flatnonzero(np.diff(owner, prepend=-1))
     step = max(1, _BLOCK // len(rows))
     for start in range(0, len(rows), step):
-        block = np.add.reduceat(kernel(rows[start : start + step], rows), starts, axis=1)
-        np.add.at(sums, owner[start : start + step], block)
-    return sums
+        # A kernel is symmetric: each pair of blocks is computed once, a block with itself counts half.
+        values = kernel(rows[start : start + step], rows[start:])
+        values[:, :step] /= 2
+        firsts = np.flatnonzero(np.diff(owner[start:], prepend=-1))
+        columns = np.add.reduceat(values, firsts, axis=1)
+        np.add.at(sums, (owner[start : start + step, None], owner[start:][firsts]), columns)
+    return sums + sums.T
 
 
 def _squared_distances(x: Vectors, y: Vectors) -> Vectors:

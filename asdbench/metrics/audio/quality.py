@@ -16,7 +16,7 @@ from asdbench.metrics.audio.embedding import embed_clips, embedding_of
 from asdbench.metrics.audio.fad_infinity import FEWEST, LARGEST_INVERSE, everything, extrapolate, extrapolated
 from asdbench.metrics.audio.frechet import frechet_distance, too_few_for
 from asdbench.metrics.audio.inception import weighted_score
-from asdbench.metrics.audio.resampling import Floor, FrechetOfClips, Strata, TwoSets, Weights, bootstrap, floor
+from asdbench.metrics.audio.resampling import Floor, FrechetOfClips, Strata, TwoSets, Values, Weights, bootstrap, floor
 from asdbench.metrics.audio.vectors import EmbeddedClips, Vectors, join, refuse_different_models
 from asdbench.plugins import Embedding
 from asdbench.seeding import derive_rng
@@ -327,7 +327,7 @@ def _thinned(clips: EmbeddedClips) -> tuple[EmbeddedClips, str]:
 
 def _unbiased(row: Row, figure: TwoSets, how: Options) -> Row:
     """A figure that is the same function of the weights on all clips as on resamples."""
-    return _with_interval(replace(row, value=figure(*everything(row.n_real, row.n_generated))), figure, how)
+    return _with_interval(replace(row, value=float(figure(*everything(row.n_real, row.n_generated))[0])), figure, how)
 
 
 def _kl_row(base: Row, logits: Vectors, keys: tuple[Sequence[str], Sequence[str]], how: Options) -> Row:
@@ -342,9 +342,10 @@ def _kl_row(base: Row, logits: Vectors, keys: tuple[Sequence[str], Sequence[str]
     same = (both[:, None] == both[None, :]) & ~np.eye(len(both), dtype=bool)
     values = np.where(same, divergence.kl_matrix(logits, logits), 0.0)
 
-    def figure(first: Weights, second: Weights) -> float:
-        matched = float(first @ same @ second)
-        return float(first @ values @ second) / matched if matched else NAN
+    def figure(first: Weights, second: Weights) -> Values:
+        matched = ((first @ same) * second).sum(axis=1)
+        sums = ((first @ values) * second).sum(axis=1)
+        return np.asarray(np.divide(sums, matched, out=np.full(len(second), NAN), where=matched > 0))
 
     notes = [f"{how.pairings} pairings, standard deviation {scatter:.2g} between them"]
     row = replace(row, value=value)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from asdbench import UserError
+from asdbench.metrics.audio import kernels
 from asdbench.metrics.audio.kernels import KernelSums, gaussian_kernel, kad, kid, median_distance, polynomial_kernel
 from asdbench.metrics.audio.vectors import EmbeddedClips, join
 
@@ -75,8 +76,8 @@ def test_sums_over_clips_are_the_distance_of_those_clips(
 ) -> None:
     x, y = embedded(8, 3, 5, 1), embedded(6, 4, 5, 2)
     sums = KernelSums(join(x, y), kernel)  # type: ignore[arg-type]
-    first, second = np.zeros((2, 14))
-    first[:8:2], second[8:] = 1, 1
+    first, second = np.zeros((2, 2, 14))
+    first[:, :8:2], second[:, 8:] = [[1], [2]], [[1], [3]]  # a clip drawn twice pairs not with itself
     part = x.select(range(0, 8, 2))
     owners = (part.owners, y.owners)
     direct = (
@@ -84,10 +85,41 @@ def test_sums_over_clips_are_the_distance_of_those_clips(
         if kernel is polynomial_kernel
         else kad(part.stacked, y.stacked, bandwidth=1.5, owners=owners) / 100
     )
-    assert sums.mmd(first, second) == pytest.approx(direct, rel=1e-9)
-    assert sums.mmd(2 * first, 3 * second) == pytest.approx(
-        direct, rel=1e-9
-    )  # a clip drawn twice pairs not with itself
+    assert sums.mmd(first, second) == pytest.approx([direct, direct], rel=1e-9)
+
+
+@pytest.mark.parametrize("strata", [None, ["fan"] * 5 + ["valve"] * 3 + ["fan"] * 2 + ["valve"] * 4])
+def test_draws_together_have_the_distances_of_single_ones(
+    embedded: Callable[..., EmbeddedClips], strata: list[str] | None
+) -> None:
+    clips = join(embedded(8, 3, 5, 1), embedded(6, 4, 5, 2))
+    sums, plain = (KernelSums(clips, gaussian_kernel(1.5), labels) for labels in (strata, None))
+    first, second = np.random.default_rng(8).integers(0, 3, (2, 20, 14)).astype(float)
+    fans = [0, 1, 2, 3, 4, 8, 9]
+    first[3, fans], second[4] = 0, 1  # one stratum only, and all clips once
+    first[5, fans], first[5, 4] = 0, 2  # a stratum of one clip
+    second[5, fans], second[5, 9] = 0, 1
+    alone = [sums.mmd(first[[draw]], second[[draw]]).item() for draw in range(20)]
+    np.testing.assert_allclose(sums.mmd(first, second), alone, rtol=1e-12, atol=1e-15)
+    assert sums.mmd(first, second)[5] == pytest.approx(plain.mmd(first, second)[5], rel=1e-12)
+
+
+def test_a_kernel_matrix_in_blocks_has_the_same_sums(
+    embedded: Callable[..., EmbeddedClips], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clips = join(embedded(8, 3, 5, 1), embedded(6, 4, 5, 2))
+    whole = gaussian_kernel(1.5)(clips.stacked, clips.stacked)
+    ends = np.cumsum(clips.counts)
+    direct = np.array(
+        [
+            [whole[a - n : a, b - m : b].sum() for b, m in zip(ends, clips.counts, strict=True)]
+            for a, n in zip(ends, clips.counts, strict=True)
+        ]
+    )
+    np.fill_diagonal(direct, 0)
+    for vectors in (1, 5, 47, 48):  # of a block; clips lie across the edges of blocks
+        monkeypatch.setattr(kernels, "_BLOCK", vectors * 48)
+        np.testing.assert_allclose(KernelSums(clips, gaussian_kernel(1.5)).sums, direct, rtol=1e-12)
 
 
 def test_the_order_of_vectors_does_not_matter() -> None:
