@@ -93,9 +93,8 @@ def extrapolate(
             of_real[:reference] = rng.multinomial(reference, np.full(reference, 1 / reference))
             of_made[reference:] = rng.multinomial(generated, np.full(generated, 1 / generated))
             drawn.append(_with_subsets(of_real, of_made, rng))
-        values = [_line(each)[1] for each in _points(figure, drawn)]
         tail = (1 - confidence) / 2
-        upper, lower = np.quantile(np.array(values) - truth, [tail, 1 - tail])
+        upper, lower = np.quantile(_at_infinity(figure, drawn) - truth, [tail, 1 - tail])
         low, high = float(value - lower), float(value - upper)
     return FadInfinity(float(value), float(slope), float(r2), low, high, tuple(map(tuple, points.tolist())))
 
@@ -108,7 +107,7 @@ def extrapolated(figure: TwoSets, seed: int) -> TwoSets:
         drawn = [
             _with_subsets(*pair, derive_rng("fad infinity floor", seed)) for pair in zip(first, second, strict=True)
         ]
-        return np.array([_line(each)[1] for each in _points(figure, drawn)])
+        return _at_infinity(figure, drawn)
 
     return at_infinity
 
@@ -145,6 +144,11 @@ def _points(figure: TwoSets, drawn: Sequence[Vectors]) -> npt.NDArray[np.float64
     inverses = [part.sum(axis=2)[:, :1] / part.sum(axis=2) for part in (first, second)]
     distances = figure(first.reshape(-1, first.shape[2]), second.reshape(-1, second.shape[2]))
     return np.stack([np.mean(inverses, axis=0), distances.reshape(first.shape[:2])], axis=2)
+
+
+def _at_infinity(figure: TwoSets, drawn: Sequence[Vectors]) -> Values:
+    """Where the line through the points of each `_with_subsets` meets infinitely many clips, shape (len(drawn),)."""
+    return np.array([_line(points)[1] for points in _points(figure, drawn)])
 
 
 def _line(points: npt.NDArray[np.float64]) -> tuple[float, float]:

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asdbench.errors import UserError
-from asdbench.metrics.audio.vectors import EmbeddedClips, Vectors, checked_pair, in_order
+from asdbench.metrics.audio.vectors import EmbeddedClips, Vectors, bilinear, checked_pair, in_order
 
 Kernel = Callable[[Vectors, Vectors], Vectors]
 Owners = npt.NDArray[np.int64]
@@ -136,25 +136,20 @@ class KernelSums:
 
     def _within(self, weights: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
         n = weights * self.counts
-        total, numbers = _form(weights, self.sums, weights), n.sum(axis=1) ** 2
+        total, numbers = bilinear(weights, self.sums, weights), n.sum(axis=1) ** 2
         without_strata = total / (numbers - np.square(n).sum(axis=1))
         alone = np.zeros(len(weights), dtype=bool)
         for part in self._strata:
             own = n[:, part].sum(axis=1) ** 2
             pairs = own - np.square(n[:, part]).sum(axis=1)
             alone |= (own > 0) & (pairs == 0)
-            inside = _form(weights[:, part], self.sums[np.ix_(part, part)], weights[:, part])
+            inside = bilinear(weights[:, part], self.sums[np.ix_(part, part)], weights[:, part])
             total += inside * (np.divide(own, pairs, out=np.ones_like(own), where=pairs > 0) - 1)
         # A stratum of one clip has no pair of its own: such a draw counts as if it had no strata.
         return np.asarray(np.where(alone, without_strata, total / numbers))
 
     def _across(self, first: npt.NDArray[np.floating], second: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
-        return _form(first, self.sums, second) / ((first @ self.counts) * (second @ self.counts))
-
-
-def _form(left: npt.NDArray[np.floating], matrix: Vectors, right: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
-    """lᵀ M r of each row l and r, shape (rows,)."""
-    return np.asarray(np.einsum("ij,ij->i", left @ matrix, right))
+        return bilinear(first, self.sums, second) / ((first @ self.counts) * (second @ self.counts))
 
 
 def _mmd(x: Vectors, y: Vectors, kernel: Kernel, owners: tuple[Owners, Owners] | None) -> float:

@@ -17,7 +17,7 @@ from asdbench.metrics.audio.fad_infinity import FEWEST, LARGEST_INVERSE, everyth
 from asdbench.metrics.audio.frechet import frechet_distance, too_few_for
 from asdbench.metrics.audio.inception import weighted_score
 from asdbench.metrics.audio.resampling import Floor, FrechetOfClips, Strata, TwoSets, Values, Weights, bootstrap, floor
-from asdbench.metrics.audio.vectors import EmbeddedClips, Vectors, join, refuse_different_models
+from asdbench.metrics.audio.vectors import EmbeddedClips, Vectors, bilinear, join, refuse_different_models
 from asdbench.plugins import Embedding
 from asdbench.seeding import derive_rng
 
@@ -343,8 +343,7 @@ def _kl_row(base: Row, logits: Vectors, keys: tuple[Sequence[str], Sequence[str]
     values = np.where(same, divergence.kl_matrix(logits, logits), 0.0)
 
     def figure(first: Weights, second: Weights) -> Values:
-        matched = ((first @ same) * second).sum(axis=1)
-        sums = ((first @ values) * second).sum(axis=1)
+        matched, sums = bilinear(first, same, second), bilinear(first, values, second)
         return np.asarray(np.divide(sums, matched, out=np.full(len(second), NAN), where=matched > 0))
 
     notes = [f"{how.pairings} pairings, standard deviation {scatter:.2g} between them"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -124,3 +125,10 @@ def in_order(vectors: Vectors) -> npt.NDArray[np.int64]:
     """An order of rows that depends on their values only, so that sums do not depend on the order of files."""
     rows = np.ascontiguousarray(vectors + 0.0)  # -0.0 and 0.0 are the same value and different bytes
     return np.argsort(rows.view(np.dtype((np.void, rows.dtype.itemsize * rows.shape[1]))).ravel(), kind="stable")
+
+
+def bilinear(
+    left: npt.NDArray[np.floating], matrix: npt.NDArray[Any], right: npt.NDArray[np.floating]
+) -> npt.NDArray[np.float64]:
+    """lᵀ M r of each row l of ``left`` and r of ``right``, shape (rows,)."""
+    return np.asarray(np.einsum("ij,ij->i", left @ matrix, right))
