@@ -18,7 +18,7 @@ from asdbench.pretrained.device import choose_device
 from asdbench.pretrained.hub import quiet
 
 from .conditioning.captioning import Captioned, captioned_clips
-from .conditioning.captions import CaptionRow, group_words, label_values, readable, write_captions
+from .conditioning.captions import CaptionRow, Description, group_words, label_values, readable, write_captions
 from .conditioning.new_text import NAME as NEW_TEXT
 from .conditioning.new_text import new_text_encoder
 from .conditioning.text import TextEncoder
@@ -28,8 +28,9 @@ from .latents.cache import LatentCache
 from .latents.events import CLIPS, EventClip, EventModel
 from .latents.interface import LatentCodec, load_codec
 from .latents.lapped_transform import LappedTransform
-from .latents.levels import CONDITIONS, LevelModel, kurtosis_of, motion_of, unit_bands, words_of
+from .latents.levels import CONDITIONS, LevelModel, motion_of, unit_bands, words_of
 from .latents.space import LatentSpace, LatentStatistics
+from .latents.tones import tonal_shares
 from .model_card import ModelCard, Part, write_model_card
 from .pipeline import MimiiGenPipeline
 from .preview import save_grid
@@ -238,8 +239,11 @@ def _text_encoder(generator: MimiiGen, captioned: Sequence[Captioned], device: t
 def _levels(captioned: Sequence[Captioned], share: float, cache: LatentCache, codec: LatentCodec) -> LevelModel:
     """Fit the levels of the clips that are trained on, by machine and condition."""
     clips = _taught(captioned, share)
-    units = (unit_bands(_latents(cache, codec, clip.example.content_hash)) for clip in clips)
-    measured = [(level[0], motion_of(unit), kurtosis_of(unit)[0]) for unit, level in units]
+    measured = []
+    for clip in clips:
+        latents = _latents(cache, codec, clip.example.content_hash)
+        unit, level = unit_bands(latents)
+        measured.append((level[0], motion_of(unit), tonal_shares(latents[0])))
     told = [clip.description for clip in clips]
     return LevelModel.fit(
         torch.stack([level for level, _, _ in measured]).double().cpu().numpy(),
@@ -247,8 +251,14 @@ def _levels(captioned: Sequence[Captioned], share: float, cache: LatentCache, co
         [group_words(description) for description in told],
         {value for description in told for value in label_values(description)},
         np.array([motion for _, motion, _ in measured]),
-        np.array([kurtosis for _, _, kurtosis in measured]),
+        [shares for _, _, shares in measured],
+        bases={group_words(description): group_words(_as_normal(description)) for description in told},
+        scaling={description.severity_word for description in told if description.severity_word},
     )
+
+
+def _as_normal(description: Description) -> Description:
+    return replace(description, condition="normal", fault=None, severity=None)
 
 
 def _events(

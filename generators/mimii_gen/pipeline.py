@@ -309,6 +309,8 @@ class MimiiGenPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers is
                 )
                 made = self.space.from_unet(latents)
                 if self.levels is not None and levels is not None:
+                    if audio is None and isinstance(self._codec, LappedTransform):
+                        made = self.levels.add_tones(made, levels, told, [int(seeds[row]) for row in rows], self._codec)
                     made = self.levels.join(made, levels, told)
             else:
                 made = torch.empty((len(told), self._codec.dim, shape[-1]), device=noise.device)

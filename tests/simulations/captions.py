@@ -1,6 +1,6 @@
 """Whether generated clips sound as their captions say: labels that a classifier recognises, and severity that is heard.
 
-    python tests/simulations/captions.py generators/mimii_gen/weights/mini --clips 50
+    python tests/simulations/captions.py generators/mimii_gen/weights/mini
 
 A classifier (logistic regression on the mean of log-mel bands, or on mean and deviation, whichever does better in a
 cross-validation on what it learns from) learns condition and each attribute from real simulated clips, and is tried on
@@ -34,7 +34,7 @@ FEATURES = {"mean": slice(0, 128), "mean, deviation": slice(0, 256)}
 BOUNDS = (0.8, 1.2)
 """Severities between which these words change."""
 JUDGES = ("ae_mse", "logmel_knn")
-SEEDS = (9, 27, 28)
+SEEDS = (9, 71, 72)
 """Of the clips that the classifier learns from, of the real clips that are recognised, and of labels."""
 
 
@@ -107,9 +107,9 @@ def described(scores: dict[str, np.ndarray], severity: np.ndarray, score: np.nda
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model")
-    parser.add_argument("--clips", type=int, default=50, help="of each domain and condition")
+    parser.add_argument("--clips", type=int, default=100, help="of each domain and condition")
     parser.add_argument("--machines", default=",".join(MACHINES))
-    parser.add_argument("--steps", type=int, default=8)
+    parser.add_argument("--steps", type=int, default=3)
     given = parser.parse_args()
     settings = {
         "checkpoint": given.model,

@@ -35,9 +35,9 @@ from asdbench import UserError
 from ..randomness import stream
 from .event_states import States, colour_edges, fit_states
 from .lapped_transform import LappedTransform
-from .levels import Group, kurtosis_of, unit_bands, words_of
-from .peakedness import shaped
+from .levels import Group, unit_bands, words_of
 from .stored import Stored
+from .tones import tonal_shares, with_tones
 
 __all__ = ["CLIPS", "FILE", "EventClip", "EventModel"]
 
@@ -230,8 +230,8 @@ class EventModel(Stored):
         drawn = np.clip(drawn, mean - loudest, mean + loudest)
         levels, gains, colour = np.split(drawn, np.cumsum([self.codec.bands, len(kind.states.spectra)]))
         background = np.exp(2 * levels).reshape(bands, -1).mean(axis=1)
-        tones = shaped(unit.double().cpu().numpy(), kind.group.exponents(levels)[:, None])
-        latents = torch.from_numpy(tones * np.exp(levels)[:, None]).to(unit)
+        tones = with_tones(unit, levels, float(kind.group.tonal[0]), self.codec, random)
+        latents = tones * torch.from_numpy(np.exp(levels)[:, None]).to(unit)
         short = self._short.transform(self.codec.inverse(latents[None]))
         path = kind.draw_path(words, short.shape[2], random)
         deviation = np.sqrt(background)[:, None]
@@ -311,15 +311,14 @@ def _fit_machine(clips: Sequence[EventClip], codec: LappedTransform, seed: int) 
     short, machine = short_transform(codec), clips[0].machine
     coefficients = torch.stack([short.transform(codec.inverse(clip.latents[None]))[0].T for clip in clips])
     states, heard = fit_states(coefficients.square().numpy(), seed)
-    levels, kurtosis = [], []
+    levels, shares = [], []
     for row, path, gains, colour, background in zip(
         coefficients, heard.paths, heard.gains, heard.colours, heard.backgrounds, strict=True
     ):
         relative = torch.from_numpy(np.sqrt(states.relative(path, gains, colour, background)))
         still = codec.transform(short.inverse((row.T / relative).float()[None]))
-        unit, level = unit_bands(still)
-        levels.append(level[0].double().numpy())
-        kurtosis.append(kurtosis_of(unit)[0])
+        levels.append(unit_bands(still)[1][0].double().numpy())
+        shares.append(tonal_shares(still[0]))
     amplitudes = np.concatenate([np.array(levels), np.log(heard.gains) / 2, np.log(heard.colours) / 2], axis=1)
     kinds = []
     for names in sorted({clip.names for clip in clips}):
@@ -327,8 +326,8 @@ def _fit_machine(clips: Sequence[EventClip], codec: LappedTransform, seed: int) 
         told = [words_of(clips[row].caption) for row in rows]
         labels = [_unlike(names, clips[row].labels) for row in rows]
         vocabulary = frozenset[str]().union(*(words for label in labels for words in label.values()))
-        peaked = np.array(kurtosis)[rows]
-        group = Group.fit(names, amplitudes[rows], told, vocabulary, True, peaked, pair_support=_SUPPORT)
+        steady = [shares[row] for row in rows]
+        group = Group.fit(names, amplitudes[rows], told, vocabulary, True, steady, pair_support=_SUPPORT)
         paths = tuple(heard.paths[row] for row in rows)
         kinds.append(_Kind(machine, states, group, tuple(_counted(labels, paths, states)), paths))
     return kinds
@@ -382,7 +381,7 @@ def _explained(features: Array, values: Sequence[str]) -> float:
 
 
 def _read_kind(row: dict[str, Any], place: str, arrays: dict[str, npt.NDArray[Any]]) -> _Kind:
-    found = {name: arrays[f"{place}.{name}"].astype(np.float64) for name in _ARRAYS}
+    found: dict[str, Any] = {name: arrays[f"{place}.{name}"].astype(np.float64) for name in _ARRAYS}
     group = Group(
         tuple(row["names"]),
         tuple(row["words"]),

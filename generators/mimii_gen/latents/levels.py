@@ -6,8 +6,9 @@ and fault and varies a little from recording to recording: nearly all of that is
 with a remainder of few large directions, which is drawn like those of the training clips that share most words. So it
 is fitted in closed form and drawn for each clip, and the U-Net makes only what is left, the *shape*: latents of unit
 RMS in every band. Stationary noise is white there, and the network has nothing to add to the noise it starts from.
-Bands that stand out from those around them may be tones, which vary less than noise; how far they are is measured, and
-shapes have the peakedness of noise in them (`peakedness`).
+Anomalies are told by what they add to the power of normal clips with the same attributes (`added_power`).
+Bands that stand out from those around them may be tones, which are steady as noise is not; how far they are is
+measured, and they are put into shapes that were made of noise (`tones`).
 
 Where a sound comes and goes, as that of a valve, its dynamic range is compressed too: the log of the RMS of some 60
 groups of bands (narrow below 1 kHz, wider above, as ears and log-mel detectors have them) is taken out frame by frame
@@ -26,9 +27,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -39,8 +41,10 @@ from torch import Tensor
 from asdbench import UserError
 
 from ..randomness import stream
-from .peakedness import exponents_for, gaussian, heard_as, shaped
+from .added_power import AddedPower
+from .lapped_transform import LappedTransform
 from .stored import Stored
+from .tones import tonal_part, with_tones
 
 __all__ = [
     "CONDITIONS",
@@ -48,7 +52,6 @@ __all__ = [
     "Group",
     "LevelModel",
     "group_edges",
-    "kurtosis_of",
     "motion_of",
     "unit_bands",
     "words_of",
@@ -72,16 +75,12 @@ _WIDEST_MEL = 0.75
 end at 8 kHz."""
 _DIRECTIONS = 32
 """Most principal directions of the remainder."""
-_WORD_PENALTY, _PAIR_PENALTY, _PAIR_SUPPORT = 2.0, 6.0, 6
+_WORD_PENALTY, _PAIR_PENALTY, _PAIR_SUPPORT = 2.0, 4.0, 6
 """Of the ridge regression: penalties in clips, and the clips that a pair of words needs to be a feature."""
-_ALIKE = 12
+_ALIKE = 8
 """Clips at least whose remainders one is drawn like."""
 _LEAST_FREE = 0.1
 """Least share of a clip's level that the fit leaves free; a clip whose words nobody shares has hardly any."""
-_AROUND = 17
-"""Bands that a band is compared with to see whether it stands out, itself among them."""
-_LEAST_EXPONENT = 0.5
-"""Of tones: the way back takes the power of its inverse, which makes of a click in a tone something huge."""
 _ENVELOPE_WEIGHT = 8.0
 _DEEPEST, _HIGHEST = 9.0, 4.0
 _QUIET = 1e-8
@@ -112,7 +111,9 @@ class Group:
         rest: deviation of each band beside, shape (dim,).
         spread: deviation of the clips' levels in each of `CONDITIONS` ranges, shape (CONDITIONS,).
         moving: 1 where the clips have envelopes, else 0, shape (1,).
-        tonal: how far bands that stand out from those around are tones and not noise, 0 to 1, shape (1,).
+        tonal: how far bands that stand out from those around are tones and not noise, see `tonal_part`, shape (1,).
+        base: of anomalies, the group of the normal clips of the machine, if that is known.
+        added: what anomalies add to the power of ``base``; slopes are of that power then, and else of the level.
     """
 
     names: tuple[str, ...]
@@ -128,6 +129,9 @@ class Group:
     spread: Array
     moving: Array
     tonal: Array
+    _: KW_ONLY
+    base: Group | None = None
+    added: AddedPower | None = None
 
     def check(self, names: Sequence[str], dim: int) -> None:
         """Check arrays that were read.
@@ -157,6 +161,8 @@ class Group:
             raise ValueError(f"arrays of the shapes {found}")
         if not all(np.isfinite(getattr(self, name)).all() for name in names):
             raise ValueError("numbers that are not finite")
+        if self.added is not None:
+            self.added.check(dim)
 
     def features(self, words: frozenset[str]) -> Array:
         found = [word in words for word in self.words] + [a in words and b in words for a, b in self.pairs]
@@ -170,9 +176,11 @@ class Group:
         captions: Sequence[frozenset[str]],
         vocabulary: Iterable[str],
         moving: bool,
-        kurtosis: Array,
+        shares: Sequence[Array],
         *,
         pair_support: int = _PAIR_SUPPORT,
+        base: Group | None = None,
+        scaling: Iterable[str] = (),
     ) -> Group:
         """Fit in closed form.
 
@@ -182,10 +190,13 @@ class Group:
             captions: words of each.
             vocabulary: words that may be features.
             moving: whether the clips have envelopes.
-            kurtosis: of the values of each clip in each band, shape (n, bands); the first of ``dim`` are bands.
+            shares: how far what stands out in each clip is a tone, see `tonal_shares`.
             pair_support: clips that a pair of words needs to be a feature.
+            base: normal clips of the same machine, whose power is added to.
+            scaling: words, one a caption at most, that say how much of it is added; without a base they are as others.
         """
-        counts = {word: sum(word in caption for caption in captions) for word in sorted(vocabulary)}
+        scales = sorted(set(scaling)) if base is not None else []
+        counts = {word: sum(word in caption for caption in captions) for word in sorted({*vocabulary} - {*scales})}
         words = tuple(word for word, count in counts.items() if 2 <= count < len(captions))
         has = np.array([[word in caption for word in words] for caption in captions], dtype=bool)
         pairs = tuple(
@@ -199,12 +210,17 @@ class Group:
         features = np.array([shapeless.features(caption) for caption in captions])
         centre, mean = features.mean(axis=0), levels.mean(axis=0)
         centred = features - centre
-        penalty = np.diag(np.r_[np.full(len(words), _WORD_PENALTY), np.full(len(pairs), _PAIR_PENALTY)])
-        solved = np.linalg.solve(centred.T @ centred + penalty, centred.T)
-        slopes = solved @ (levels - mean)
+        penalty = np.r_[np.full(len(words), _WORD_PENALTY), np.full(len(pairs), _PAIR_PENALTY)]
+        added = None
+        if base is None:
+            solved = np.linalg.solve(centred.T @ centred + np.diag(penalty), centred.T)
+            slopes, leverage = solved @ (levels - mean), 1 / len(levels) + (centred * solved.T).sum(axis=1)
+            left = levels - mean - centred @ slopes
+        else:
+            above = levels - np.array([base.expected(caption) for caption in captions])
+            added, slopes, leverage, left = AddedPower.fit(above, base.variance, centred, penalty, captions, scales)
         # A clip pulls the fit towards itself by its leverage, and what is left of it is too small by as much.
-        leverage = 1 / len(levels) + (centred * solved.T).sum(axis=1)
-        remainder = (levels - mean - centred @ slopes) / np.sqrt(np.maximum(1 - leverage, _LEAST_FREE))[:, None]
+        remainder = left / np.sqrt(np.maximum(1 - leverage, _LEAST_FREE))[:, None]
         scores, sizes, axes = np.linalg.svd(remainder, full_matrices=False)
         count = min(_DIRECTIONS, max(0, len(levels) - 1))
         directions = sizes[:count, None] * axes[:count] / np.sqrt(len(levels))
@@ -212,7 +228,7 @@ class Group:
         spread = np.maximum(_ranges(levels - mean).std(axis=0), 1e-3)
         scores = scores[:, :count] * np.sqrt(len(levels))
         motion = np.array([float(moving)])
-        tonal = np.array([_tonal(levels[:, : kurtosis.shape[1]], kurtosis)])
+        tonal = np.array([tonal_part(shares)])
         return cls(
             names,
             words,
@@ -227,18 +243,26 @@ class Group:
             spread,
             motion,
             tonal,
+            base=base,
+            added=added,
         )
+
+    def expected(self, words: frozenset[str]) -> Array:
+        """Expected level of clips whose caption has these words, shape (dim,)."""
+        change = (self.features(words) - self.centre) @ self.slopes
+        if self.base is None or self.added is None:
+            return np.asarray(self.mean + change)
+        return self.base.expected(words) + self.added.level(change, words)
+
+    @property
+    def variance(self) -> Array:
+        """Variance of the level that is not told by words, shape (dim,)."""
+        return np.asarray(np.square(self.directions).sum(axis=0) + np.square(self.rest))
 
     def draw(self, words: frozenset[str], random: np.random.Generator) -> Array:
         """Draw the level of a clip whose caption has these words, shape (dim,)."""
-        level = self.mean + (self.features(words) - self.centre) @ self.slopes
-        level = level + self._remainder(words, random) @ self.directions
+        level = self.expected(words) + self._remainder(words, random) @ self.directions
         return np.asarray(level + random.standard_normal(len(self.mean)) * self.rest)
-
-    def exponents(self, levels: Array) -> Array:
-        """Exponents that make noise as peaked as a clip of these levels is, shape (bands,); see `peakedness`."""
-        exponents = exponents_for(heard_as(3 - 1.5 * self.tonal * np.square(_standing_out(levels))))
-        return np.maximum(exponents, _LEAST_EXPONENT)
 
     def _remainder(self, words: frozenset[str], random: np.random.Generator) -> Array:
         """Draw scores along the directions, shape (r,).
@@ -252,20 +276,6 @@ class Group:
         angle = random.uniform(0, np.pi / 2)
         away = np.cos(angle) * (alike[one] - mean) + np.sin(angle) * (alike[other] - mean)
         return np.asarray(mean + away * np.sqrt(len(alike) / max(1, len(alike) - 1)))
-
-
-def _standing_out(levels: Array) -> Array:
-    """Share of the power of each band that is above the median of those around, along the last axis; 0 to 1."""
-    from scipy.ndimage import median_filter
-
-    around = median_filter(levels, [1] * (levels.ndim - 1) + [_AROUND], mode="nearest")
-    return np.asarray(np.maximum(0.0, 1 - np.exp(2 * (around - levels))))
-
-
-def _tonal(levels: Array, kurtosis: Array) -> float:
-    """Fit `Group.tonal`: a tone with a share d of the power takes 1.5 d^2 from the kurtosis of noise."""
-    taken = 1.5 * np.square(_standing_out(levels))
-    return float(np.clip(((3 - kurtosis) * taken).sum() / max(np.square(taken).sum(), 1e-9), 0, 1))
 
 
 def _ranges(levels: Array) -> Array:
@@ -301,7 +311,10 @@ class LevelModel(Stored):
         groups: Sequence[tuple[str, ...]],
         vocabulary: Iterable[str],
         motion: Array,
-        kurtosis: Array,
+        shares: Sequence[Array],
+        *,
+        bases: Mapping[tuple[str, ...], tuple[str, ...]] | None = None,
+        scaling: Iterable[str] = (),
     ) -> LevelModel:
         """Fit the model in closed form.
 
@@ -311,18 +324,29 @@ class LevelModel(Stored):
             groups: of each clip the words that its group has in common, such as ("fan", "normal").
             vocabulary: words that tell labels; others are no features.
             motion: of each clip, see `motion_of`, shape (n,).
-            kurtosis: of the values of each clip in each band, see `kurtosis_of`, shape (n, dim).
+            shares: of each clip, see `tonal_shares`.
+            bases: of groups of anomalies that of the normal clips of the machine; those without clips do not count.
+            scaling: words that say how severe an anomaly is.
         """
         told = [words_of(caption) for caption in captions]
         vocabulary = sorted({word for text in vocabulary for word in words_of(text)})
-        fitted = []
-        for names in sorted(set(groups)):
+        scaling = sorted({word for text in scaling for word in words_of(text)})
+        base_of = {names: base for names, base in (bases or {}).items() if base in set(groups) and base != names}
+        fitted: dict[tuple[str, ...], Group] = {}
+        for names in sorted(set(groups), key=lambda names: (names in base_of, names)):
             rows = [row for row, group in enumerate(groups) if group == names]
             moving = float(np.mean(motion[rows])) > _MOVING
-            fitted.append(
-                Group.fit(names, levels[rows], [told[row] for row in rows], vocabulary, moving, kurtosis[rows])
+            fitted[names] = Group.fit(
+                names,
+                levels[rows],
+                [told[row] for row in rows],
+                vocabulary,
+                moving,
+                [shares[row] for row in rows],
+                base=fitted[base_of[names]] if names in base_of else None,
+                scaling=scaling,
             )
-        return cls(levels.shape[1], fitted)
+        return cls(levels.shape[1], [*fitted.values()])
 
     # -- between latents and shapes
 
@@ -341,7 +365,6 @@ class LevelModel(Stored):
             UserError: a caption belongs to no group of training clips.
         """
         unit, levels = unit_bands(latents, keep)
-        unit = self._shaped(gaussian, unit, levels, captions)
         envelopes = self._local(unit) * self._moving(captions).to(unit)
         return torch.cat([unit / torch.exp(self._spread(envelopes)), envelopes], dim=1), levels
 
@@ -354,21 +377,29 @@ class LevelModel(Stored):
         unit, moving = shapes[:, : self.dim], self._moving(captions).to(shapes)
         target = shapes[:, self.dim :].clamp(-_DEEPEST, _HIGHEST)
         latents = unit * torch.exp(self._spread((target - self._local(unit)) * moving))
-        latents = self._shaped(shaped, latents, levels, captions)
         rms = latents.square().mean(dim=2, keepdim=True).sqrt().clamp(min=_QUIET)
         return latents / rms * torch.exp(levels.to(latents))[:, :, None]
 
-    def _shaped(
-        self, step: Callable[[Array, Array], Array], unit: Tensor, levels: Tensor, captions: Sequence[str]
+    def add_tones(
+        self, shapes: Tensor, levels: Tensor, captions: Sequence[str], seeds: Sequence[int], codec: LappedTransform
     ) -> Tensor:
-        """Take the peakedness of tones out of bands of sounds that do not come and go, or put it in."""
-        rows = list(unit)
-        for place, (level, caption) in enumerate(zip(levels.detach().cpu().double().numpy(), captions, strict=True)):
+        """Put tones into shapes that were made of noise, where levels stand out; not into sounds that come and go.
+
+        Args:
+            shapes: shape (batch, shape_dim, T).
+            levels: that they are going to have, shape (batch, dim).
+            captions: of each clip.
+            seeds: of each clip.
+            codec: that the latents are of.
+        """
+        made = shapes.clone()
+        values = levels.detach().cpu().double().numpy()
+        for place, (level, caption, seed) in enumerate(zip(values, captions, seeds, strict=True)):
             group = self._group(caption)
-            if group.tonal[0] and not group.moving[0]:
-                made = step(rows[place].cpu().numpy(), group.exponents(level)[:, None])
-                rows[place] = torch.from_numpy(made).to(unit)
-        return torch.stack(rows)
+            if not group.moving[0]:
+                unit, random = made[place, : self.dim], stream("tones", seed)
+                made[place, : self.dim] = with_tones(unit, level, float(group.tonal[0]), codec, random)
+        return made
 
     def _local(self, unit: Tensor) -> Tensor:
         """Log of the RMS of each group in each frame, shape (batch, groups, T)."""
@@ -450,35 +481,54 @@ class LevelModel(Stored):
         try:
             with safe_open(path, framework="numpy") as file:
                 described = json.loads((file.metadata() or {})["words"])
-                groups = [
-                    Group(
-                        tuple(row["names"]),
-                        tuple(row["words"]),
-                        tuple((a, b) for a, b in row["pairs"]),
-                        *(file.get_tensor(f"{place}.{name}").astype(np.float64) for name in _ARRAYS),
-                    )
-                    for place, row in enumerate(described["groups"])
-                ]
-            model = cls(int(described["dim"]), groups)
-            for group in groups:
+                arrays = {name: file.get_tensor(name).astype(np.float64) for name in file.keys()}  # noqa: SIM118
+            groups: dict[tuple[str, ...], Group] = {}
+            for place, row in enumerate(described["groups"]):
+                group = _read_group(row, str(place), arrays, groups)
+                groups[group.names] = group
+            model = cls(int(described["dim"]), [*groups.values()])
+            for group in groups.values():
                 group.check(_ARRAYS, model.dim)
         except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
             raise UserError(f"{path}: expected the levels of a trained generator ({error})") from error
         return model
 
     def _words(self) -> str:
-        rows = [{"names": group.names, "words": group.words, "pairs": group.pairs} for group in self._groups]
+        rows: list[dict[str, object]] = []
+        for group in self._groups:
+            row: dict[str, object] = {"names": group.names, "words": group.words, "pairs": group.pairs}
+            if group.base is not None and group.added is not None:
+                row |= {"base": group.base.names, "scaling": group.added.scaling}
+            rows.append(row)
         return json.dumps({"dim": self.dim, "groups": rows})
 
     def _arrays(self) -> dict[str, npt.NDArray[np.float16]]:
-        return {
-            f"{place}.{name}": np.ascontiguousarray(getattr(group, name), dtype=np.float16)
-            for place, group in enumerate(self._groups)
-            for name in _ARRAYS
-        }
+        arrays: dict[str, Array] = {}
+        for place, group in enumerate(self._groups):
+            arrays |= {f"{place}.{name}": getattr(group, name) for name in _ARRAYS}
+            if group.added is not None:
+                arrays |= {f"{place}.added.{name}": getattr(group.added, name) for name in _ADDED}
+        return {name: np.ascontiguousarray(array, dtype=np.float16) for name, array in arrays.items()}
 
 
 _ARRAYS = ("centre", "mean", "slopes", "told", "scores", "directions", "rest", "spread", "moving", "tonal")
+_ADDED = ("scale", "constant", "offset")
+
+
+def _read_group(
+    row: Mapping[str, Any], place: str, arrays: Mapping[str, Array], groups: Mapping[tuple[str, ...], Group]
+) -> Group:
+    """Read a group after that of its normal clips."""
+    group = Group(
+        tuple(row["names"]),
+        tuple(row["words"]),
+        tuple((a, b) for a, b in row["pairs"]),
+        *(arrays[f"{place}.{name}"] for name in _ARRAYS),
+    )
+    if "base" not in row:
+        return group
+    added = AddedPower(tuple(row["scaling"]), *(arrays[f"{place}.added.{name}"] for name in _ADDED))
+    return replace(group, base=groups[tuple(row["base"])], added=added)
 
 
 def unit_bands(latents: Tensor, keep: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -489,11 +539,6 @@ def unit_bands(latents: Tensor, keep: Tensor | None = None) -> tuple[Tensor, Ten
     power = latents.square().sum(dim=2) / kept.sum(dim=2).clamp(min=1)
     levels = 0.5 * torch.log(power + _QUIET**2)
     return latents / torch.exp(levels)[:, :, None], levels
-
-
-def kurtosis_of(unit: Tensor) -> Array:
-    """Kurtosis of each band of unit bands, shape (batch, dim, T); shape (batch, dim)."""
-    return np.asarray(unit.double().pow(4).mean(dim=2).cpu().numpy())
 
 
 def motion_of(unit: Tensor) -> float:

@@ -1,11 +1,11 @@
-"""Noise that is less peaked than Gaussian noise, as tones and the rings of impacts are.
+"""Noise that is less peaked than Gaussian noise, as the rings of impacts are.
 
 The coefficients of a tone in a lapped transform are A cos(phase), with a phase that goes round: their kurtosis is 1.5,
 where that of Gaussian noise is 3. A spectrogram hears the energy of both phases, which does not vary for a tone, and
 varies as that of two coefficients for noise. To be heard with as little variation, independent coefficients, which have
 no other phase, need the kurtosis `heard_as`: 1 for a tone, one magnitude and random signs, and 3 for noise.
 
-Such noise is made by a power of the magnitude of Gaussian noise, which can be undone.
+Such noise is made by a power of the magnitude of Gaussian noise.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["exponents_for", "gaussian", "heard_as", "shaped"]
+__all__ = ["exponents_for", "heard_as", "shaped"]
 
 Array = npt.NDArray[np.float64]
 
 _LEAST = 0.2
-"""Smallest exponent: with 0 all magnitudes are one, and there is no way back."""
+"""Smallest exponent: with 0 all magnitudes are one."""
 
 
 def heard_as(kurtosis: Array) -> Array:
@@ -34,11 +34,6 @@ def exponents_for(kurtosis: Array) -> Array:
 def shaped(noise: Array, exponents: Array) -> Array:
     """Give Gaussian noise of unit power another kurtosis, with the same power; the two shapes are broadcast."""
     return np.asarray(np.sign(noise) * np.abs(noise) ** exponents / np.sqrt(_moment(2 * exponents)))
-
-
-def gaussian(values: Array, exponents: Array) -> Array:
-    """Undo `shaped`."""
-    return np.asarray(np.sign(values) * (np.abs(values) * np.sqrt(_moment(2 * exponents))) ** (1 / exponents))
 
 
 def _moment(order: Array) -> Array:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -7,12 +8,12 @@ import pytest
 import torch
 
 from asdbench import UserError
+from asdbench.generators.mimii_gen.latents.lapped_transform import LappedTransform
 from asdbench.generators.mimii_gen.latents.levels import (
     CONDITIONS,
     FILE,
     Group,
     LevelModel,
-    kurtosis_of,
     motion_of,
     unit_bands,
     words_of,
@@ -38,7 +39,7 @@ def fitted(n: int = 400, seed: int = 0) -> tuple[LevelModel, np.ndarray, list[st
             groups + [("valve", "anomalous")] * 20,
             ["1", "2", "3"],
             np.array([0.0] * n + [0.5] * 20),  # valves come and go
-            np.full((n + 20, DIM), 3.0),
+            [np.zeros(0)] * (n + 20),
         ),
         levels,
         captions,
@@ -131,7 +132,7 @@ def test_the_remainder_of_new_clips_is_drawn_and_not_the_smaller_one_of_the_clip
     words = [f"w{number}" for number in range(40)]
     told = [frozenset(random.choice(words, 4, replace=False)) for _ in range(80)]
     noise = random.standard_normal((80, DIM))
-    group = Group.fit(("fan",), noise, told, words, False, np.full((80, DIM), 3.0))
+    group = Group.fit(("fan",), noise, told, words, False, [])
     left = noise - group.mean - np.array([group.features(clip) - group.centre for clip in told]) @ group.slopes
     drawn = group.scores @ group.directions
     spread = np.sqrt(np.square(drawn).mean(axis=0) + np.square(group.rest)).mean()
@@ -143,58 +144,92 @@ def test_a_remainder_is_that_of_clips_with_the_same_words() -> None:
     told = [frozenset([word]) for word in ("steady", "erratic") * 60]
     size = np.array([0.1 if "steady" in clip else 1.0 for clip in told])
     levels = size[:, None] * random.standard_normal((120, 1)) * np.ones(DIM) + (size[:, None] == 1) * 0.5
-    group = Group.fit(("fan",), levels, told, ("steady", "erratic"), False, np.full((120, DIM), 3.0))
+    group = Group.fit(("fan",), levels, told, ("steady", "erratic"), False, [])
     for word, wanted in (("steady", 0.1), ("erratic", 1.0)):
         drawn = np.stack([group.draw(frozenset([word]), random) for _ in range(400)]).mean(axis=1)
         assert drawn.std() == pytest.approx(wanted, rel=0.25)
         assert drawn.mean() == pytest.approx(0.5 * (word == "erratic"), abs=0.25)
 
 
-def tonal(share: float) -> LevelModel:
-    """A model of fans whose band 20 has nothing but a tone of so large a share of its power."""
-    levels = np.zeros((30, DIM)) + 0.01 * np.random.default_rng(5).standard_normal((30, DIM))
-    levels[:, 20] = -0.5 * np.log(1 - share)
-    kurtosis = np.full((30, DIM), 3.0)
-    kurtosis[:, 20] = 3 - 1.5 * share**2
-    groups = [("fan", "normal")] * 30
-    return LevelModel.fit(levels, [STILL] * 30, groups, ["x"], np.zeros(30), kurtosis)
+def test_tones_are_put_into_bands_that_stand_out_of_sounds_that_do_not_come_and_go() -> None:
+    levels = np.zeros((40, DIM)) + 0.01 * np.random.default_rng(5).standard_normal((40, DIM))
+    levels[:, 20] = 3.0
+    groups = [("fan", "normal")] * 20 + [("valve", "anomalous")] * 20
+    shares = [np.array([share]) for share in np.linspace(0.7, 0.92, 40)]
+    motion = np.array([0.0] * 20 + [0.5] * 20)
+    model = LevelModel.fit(levels, [STILL] * 20 + [MOVING] * 20, groups, ["x"], motion, shares)
+    captions = [STILL, MOVING]
+    drawn = model.draw(captions, [0, 1])
+    shapes = torch.zeros(2, model.shape_dim, 400)
+    shapes[:, :DIM] = torch.randn(2, DIM, 400, generator=torch.Generator().manual_seed(6))
+    made = model.add_tones(shapes, drawn, captions, [0, 1], LappedTransform(DIM))
+    assert torch.equal(made[1], shapes[1])
+    far = [band for band in range(DIM) if abs(band - 20) > 8]
+    unit = shapes[0, far] / shapes[0, far].std(dim=1, keepdim=True)
+    assert torch.allclose(made[0, far, 2:-2], unit[:, 2:-2], atol=0.2)  # the window ends abruptly at both ends
+    tone, noise = (float(each[0, 20].pow(4).mean() / each[0, 20].square().mean() ** 2) for each in (made, shapes))
+    assert tone < 2.5 < noise  # the kurtosis of a cosine is 1.5, of noise 3
+    assert torch.equal(model.add_tones(shapes[:1], drawn[:1], [STILL], [0], LappedTransform(DIM))[0], made[0])
+    joined = model.join(made, drawn, captions)
+    assert torch.allclose(unit_bands(joined)[1], drawn, atol=1e-3)
 
 
-@pytest.mark.parametrize(("share", "wanted"), [(0.9, np.pi / 2), (0.5, 3 - 2 * 0.25)])
-def test_bands_that_stand_out_as_tones_vary_less_than_noise(share: float, wanted: float) -> None:
-    model = tonal(share)
-    levels = torch.from_numpy(model.draw([STILL], [0]).numpy())
-    shapes = torch.zeros(1, model.shape_dim, 20_000)
-    shapes[:, :DIM] = torch.randn(1, DIM, 20_000, generator=torch.Generator().manual_seed(6))
-    joined = model.join(shapes, levels, [STILL])
-    found = kurtosis_of(unit_bands(joined)[0])[0]
-    assert found[20] == pytest.approx(wanted, abs=0.1)
-    assert np.delete(found, 20) == pytest.approx(np.full(DIM - 1, 3.0), abs=0.25)
-    again, level = model.split(joined, [STILL])
-    assert torch.allclose(level, levels, atol=1e-4)
-    assert torch.allclose(again[:, 20] / again[:, 20].std(), shapes[:, 20] / shapes[:, 20].std(), atol=0.02)
-    rejoined = model.join(again, level, [STILL])
-    assert torch.allclose(rejoined, joined, rtol=1e-3, atol=1e-4)
+def damaged(bases: dict[tuple[str, ...], tuple[str, ...]]) -> tuple[LevelModel, list[str]]:
+    """Fans whose level follows the speed, and damaged ones, with a line in one band, the stronger the severer."""
+    random = np.random.default_rng(7)
+    severity = {"slight": 0.4, "severe": 1.6}
+    captions, groups, levels = [], [], []
+    for number in range(400):
+        speed, word = random.integers(1, 4), ("slight", "severe")[number % 2]
+        anomalous = number % 4 >= 2
+        level = -5 + 0.5 * speed + 0.15 * random.standard_normal(DIM)
+        level[10 * speed] += 0.5 * np.log(1 + severity[word]) * anomalous
+        captions.append(f"A {f'fan with a {word} fault sounds anomalous' if anomalous else 'normal fan'} at {speed}.")
+        groups.append(("fan", "anomalous" if anomalous else "normal"))
+        levels.append(level)
+    vocabulary, nothing = ["1", "2", "3", "slight", "severe"], [np.zeros(0)] * 400
+    model = LevelModel.fit(
+        np.array(levels), captions, groups, vocabulary, np.zeros(400), nothing, bases=bases, scaling=severity
+    )
+    return model, captions
 
 
-def test_tones_beside_silence_and_padding_can_be_split_and_joined() -> None:
-    model, given = tonal(0.9), latents()[:1]
-    given[:, 20] = 3 * torch.sin(torch.arange(40) * 1.1)
-    given[:, 30], given[:, :, 5] = 0.0, 0.0
-    shapes, levels = model.split(given, [STILL])
-    assert torch.isfinite(shapes).all()
-    error = (model.join(shapes, levels, [STILL]) - given).abs().amax(dim=2)
-    assert bool((error <= 2e-3 * given.square().mean(dim=2).sqrt() + 1e-7).all())
-    padded = torch.nn.functional.pad(given, (0, 10), value=100.0)
-    kept, _ = model.split(padded, [STILL], torch.arange(50)[None] < 40)
-    assert torch.allclose(kept[..., :40], shapes, atol=1e-3)
+def test_anomalies_add_power_to_normal_clips_and_more_of_it_the_severer_they_are() -> None:
+    model, _ = damaged({("fan", "anomalous"): ("fan", "normal"), ("fan", "normal"): ("fan", "normal")})
+    for speed in (1, 2, 3):
+        normal, slight, severe = (
+            model.draw([f"{told} at {speed}." for told in (text,) * 300], range(300)).numpy().mean(axis=0)
+            for text in ("A normal fan", "A fan with a slight fault is anomalous", "A severe anomalous fan")
+        )
+        assert normal == pytest.approx(np.full(DIM, -5 + 0.5 * speed), abs=0.1)
+        wanted = [0.5 * np.log(1 + power) for power in (0.4, 1.6)]
+        assert [(level - normal)[10 * speed] for level in (slight, severe)] == pytest.approx(wanted, abs=0.12)
+        others = [band for band in range(DIM) if band != 10 * speed]
+        assert np.abs((severe - normal)[others]).max() < 0.15
 
 
-def test_bands_that_stand_out_and_are_noise_stay_noise() -> None:
-    levels = np.zeros((30, DIM))
-    levels[:, 20] = 1.0
-    group = Group.fit(("fan",), levels, [frozenset("x")] * 30, ["x"], False, np.full((30, DIM), 3.0))
-    assert group.exponents(levels[0]) == pytest.approx(np.ones(DIM), abs=1e-6)
+def test_anomalies_whose_normal_clips_are_unknown_are_told_by_themselves() -> None:
+    model, captions = damaged({("fan", "anomalous"): ("pump", "normal")})
+    told = [caption for caption in captions if "severe" in caption]
+    assert all(group["names"] and "base" not in group for group in json.loads(model._words())["groups"])
+    assert torch.isfinite(model.draw(told, range(len(told)))).all()
+
+
+def test_added_power_is_saved(tmp_path: Path) -> None:
+    model, captions = damaged({("fan", "anomalous"): ("fan", "normal")})
+    model.save(tmp_path)
+    loaded = LevelModel.load(tmp_path / FILE)
+    assert loaded.identity == model.identity
+    assert torch.allclose(loaded.draw(captions, range(400)), model.draw(captions, range(400)), atol=2e-2)
+    file = (tmp_path / FILE).read_bytes()
+    for wrong in (
+        file.replace(b'base\\": [\\"fan', b'base\\": [\\"fen'),
+        file.replace(b'[\\"severe', b'[\\"s\\", \\"v'),
+    ):
+        assert wrong != file
+        (tmp_path / FILE).write_bytes(wrong)
+        with pytest.raises(UserError, match="expected the levels of a trained generator"):
+            LevelModel.load(tmp_path / FILE)
 
 
 def test_a_level_depends_on_caption_and_seed_alone() -> None:

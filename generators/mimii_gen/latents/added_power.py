@@ -1,0 +1,139 @@
+"""What anomalies add to the sound of a normal machine, by caption: power, and how much of it.
+
+The strikes of a damaged bearing add to its rolling noise: in few narrow bands, which are others at each speed, and more
+so the severer the damage is. Seen as a change of the mean level in nepers that drowns in the variation of all other
+bands from clip to clip. So the power of an anomaly relative to that of a normal clip of the same attributes is
+
+    1 + s (c + x B),
+
+with s the scale of the severity that the caption tells, and x features of the caption. Given s it is linear in c and B,
+and given these in s; both are fitted in turn by (ridge) least squares. A clip that c and B were fitted to would say
+that they are right as they are, so s is fitted to what is predicted of each clip from the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["AddedPower"]
+
+Array = npt.NDArray[np.float64]
+
+_MOST = 3.0
+"""Added power that counts, relative to the normal clip: a few loud clips decide nothing (6 dB)."""
+_LEAST_LEFT = 0.2
+"""Least share of the normal power that an anomaly leaves (-7 dB)."""
+_SCALES = (0.1, 10.0)
+_ROUNDS = 6
+"""Of fitting in turn; they change nothing after three or four."""
+_LEAST_FREE = 0.1
+"""Least share of a clip's power that the fit leaves free, see `Group.fit`."""
+_UNPENALISED = 1e-6
+
+
+@dataclass(frozen=True)
+class AddedPower:
+    """Power that is added to a normal clip, relative to that.
+
+    Attributes:
+        scaling: words that say how much is added, of which a caption has one at most.
+        scale: factor of each, shape (scaling,); 1 where a caption has none.
+        constant: added power where all features are 0, shape (dim,).
+        offset: mean in nepers of what this explains of no clip's level, shape (dim,).
+    """
+
+    scaling: tuple[str, ...]
+    scale: Array
+    constant: Array
+    offset: Array
+
+    def check(self, dim: int) -> None:
+        """Check arrays that were read.
+
+        Raises:
+            ValueError: their shapes do not go together, or a number is not finite.
+        """
+        found = [self.scale.shape, self.constant.shape, self.offset.shape]
+        if found != [(len(self.scaling),), (dim,), (dim,)]:
+            raise ValueError(f"arrays of the shapes {found}")
+        if not all(np.isfinite(array).all() for array in (self.scale, self.constant, self.offset)):
+            raise ValueError("numbers that are not finite")
+
+    def level(self, change: Array, words: frozenset[str]) -> Array:
+        """Level above that of a normal clip in nepers, shape (dim,).
+
+        Args:
+            change: of the added power with the features of the caption, shape (dim,).
+            words: of the caption.
+        """
+        scale = next((factor for word, factor in zip(self.scaling, self.scale, strict=True) if word in words), 1.0)
+        return self.offset + _level_of(scale * (self.constant + change))
+
+    @classmethod
+    def fit(
+        cls,
+        above: Array,
+        variance: Array,
+        features: Array,
+        penalty: Array,
+        captions: Sequence[frozenset[str]],
+        scaling: Sequence[str],
+    ) -> tuple[AddedPower, Array, Array, Array]:
+        """Fit to the anomalies of a machine.
+
+        Args:
+            above: level in nepers of each clip above that which a normal clip of its attributes has, shape (n, dim).
+            variance: of the level of normal clips that a caption does not tell, shape (dim,).
+            features: of each caption, shape (n, features).
+            penalty: of the slope of each feature, in clips, shape (features,).
+            captions: words of each.
+            scaling: see the attribute.
+
+        Returns:
+            The added power; its slopes, shape (features, dim); the leverage of each clip, shape (n,); and what is left
+            of their levels, shape (n, dim), which has a mean of 0.
+        """
+        # The mean power of normal clips is above that of their mean level (log-normal).
+        excess = np.clip(np.exp(2 * (above - variance)) - 1, -1.0, _MOST)
+        has = np.array([[word in caption for caption in captions] for word in scaling], dtype=bool)
+        has = has.reshape(len(scaling), len(captions))
+        design = np.column_stack([np.ones(len(features)), features])
+        ridge = np.diag(np.r_[_UNPENALISED, penalty])
+        scale, factors = np.ones(len(scaling)), np.ones(len(features))
+        for _ in range(_ROUNDS):
+            scaled = factors[:, None] * design
+            solved = np.linalg.solve(scaled.T @ scaled + ridge, scaled.T)
+            slopes, leverage = solved @ excess, (scaled * solved.T).sum(axis=1)
+            pull = np.minimum(leverage, 1 - _LEAST_FREE)[:, None]
+            from_others = (scaled @ slopes - pull * excess) / (1 - pull) / factors[:, None]
+            scale = _scales(excess, from_others, has)
+            factors = _factors(scale, has)
+        power = _level_of(factors[:, None] * (design @ slopes))
+        offset = (above - power).mean(axis=0)
+        added = cls(tuple(scaling), scale, slopes[0], offset)
+        return added, slopes[1:], leverage, above - power - offset
+
+
+def _level_of(power: Array) -> Array:
+    return np.asarray(0.5 * np.log(np.maximum(1 + power, _LEAST_LEFT)))
+
+
+def _scales(excess: Array, predicted: Array, has: npt.NDArray[np.bool_]) -> Array:
+    """Least-squares factor of the clips of each word, relative to the mean; 1 where nothing is predicted."""
+    along, size = (excess * predicted).sum(axis=1), np.square(predicted).sum(axis=1)
+    factors = [along[clips].sum() / size[clips].sum() if size[clips].sum() > 0 else 1.0 for clips in has]
+    scale = np.clip(np.array(factors), *_SCALES)
+    counts = has.sum(axis=1)
+    return np.asarray(scale / np.exp((counts * np.log(scale)).sum() / max(1, counts.sum())))
+
+
+def _factors(scale: Array, has: npt.NDArray[np.bool_]) -> Array:
+    """Scale of each clip, shape (n,)."""
+    factors = np.ones(has.shape[1])
+    for factor, clips in zip(scale, has, strict=True):
+        factors[clips] = factor
+    return factors
