@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from asdbench.challenge.score_folder import ScoreFolder
     from asdbench.clips import ClipSet
     from asdbench.errors import NotApplicableError, UserError, did_you_mean, warn
-    from asdbench.features import LogmelSettings, logmel, mel_filters, mel_power
+    from asdbench.features import LogmelSettings, logmel, mel_filters, mel_power, remembered_logmel
     from asdbench.fingerprinting import Fingerprints, fingerprints
     from asdbench.fitted.deciding import ThresholdRule
     from asdbench.fitted.detector import FittedDetector, load_detector
@@ -79,6 +79,7 @@ _HOMES = {
     "part": "plugins",
     "records": "frames",
     "refused_types": "state",
+    "remembered_logmel": "features",
     "setting": "plugins",
     "warn": "errors",
 }
@@ -120,6 +121,7 @@ __all__ = [
     "part",
     "records",
     "refused_types",
+    "remembered_logmel",
     "run",
     "setting",
     "warn",

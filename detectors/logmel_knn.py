@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from asdbench import ClipSet, Detector, detector, logmel, setting
+from asdbench import ClipSet, Detector, detector, remembered_logmel, setting
 
 
 @detector("logmel_knn")
@@ -22,4 +22,4 @@ class LogmelKnn(Detector):
         return np.where(distances[:, :1] == 0, np.roll(distances, -1, axis=1), distances)[:, : self.k].mean(axis=1)
 
     def _embed(self, clips: ClipSet) -> np.ndarray:
-        return np.stack([np.r_[mel.mean(axis=0), mel.std(axis=0)] for mel in map(logmel, clips.waveforms())])
+        return np.stack([np.r_[mel.mean(axis=0), mel.std(axis=0)] for mel in map(remembered_logmel, clips.waveforms())])

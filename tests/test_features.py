@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from asdbench import audio
-from asdbench.features import FLOOR, LogmelSettings, logmel, mel_filters
+from asdbench.features import FLOOR, LogmelSettings, logmel, mel_filters, remembered_logmel
 
 
 def librosa_logmel(waveform, settings):
@@ -68,3 +68,14 @@ def test_filters_equal_librosas():
             fmax=settings.fmax,
         )
         assert np.allclose(mel_filters(settings), expected, atol=1e-9)
+
+
+def test_a_remembered_spectrogram_is_the_same_and_belongs_to_whom_asked() -> None:
+    sound = np.random.default_rng(0).standard_normal(8000)
+    settings = LogmelSettings(n_mels=64)
+    for given in (None, settings):
+        for _ in range(2):
+            found = remembered_logmel(sound, given)
+            assert np.array_equal(found, logmel(sound.astype(np.float32), given))
+            found[:] = 0
+    assert np.array_equal(remembered_logmel(sound[::2]), logmel(sound[::2].astype(np.float32)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
-from asdbench import ClipSet, Detector, LogmelSettings, UserError, logmel, setting
+from asdbench import ClipSet, Detector, LogmelSettings, UserError, remembered_logmel, setting
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -72,7 +72,7 @@ class FrameDetector(Detector):
         import torch
 
         settings = LogmelSettings(clips.sample_rate or 16000, self.n_fft, self.hop_length, self.n_mels)
-        mel = logmel(clips.waveform(index), settings)
+        mel = remembered_logmel(clips.waveform(index), settings)
         if len(mel) < self.stacked:
             raise UserError(
                 f"{clips.file(index)}: the clip has {len(mel)} frames of {self.hop_length} samples, "

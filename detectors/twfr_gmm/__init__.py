@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import pydantic
 
-from asdbench import ClipSet, Detector, LogmelSettings, UserError, detector, logmel, setting
+from asdbench import ClipSet, Detector, LogmelSettings, UserError, detector, remembered_logmel, setting
 
 if TYPE_CHECKING:
     import numpy as np
@@ -100,7 +100,7 @@ class TwfrGmm(Detector):
 
     def _logmel(self, clips: ClipSet, index: int) -> npt.NDArray[np.float32]:
         settings = LogmelSettings(clips.sample_rate or 16000, self.n_fft, self.hop_length, self.n_mels)
-        return logmel(clips.waveform(index), settings)
+        return remembered_logmel(clips.waveform(index), settings)
 
     def _refuse_few(self, count: int) -> None:
         """Refuse a number of clips that the mixture cannot be fitted to, where a fold is left out for choosing r."""

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from scipy.stats import kendalltau
 
 from asdbench import ClipSet, Request, plugins
 from asdbench.audio import write
@@ -129,6 +130,8 @@ def main() -> None:
         by = table.groupby("detector")
         pearson = {key: round(float(np.corrcoef(part["real"], part[name])[0, 1]), 3) for key, part in by}
         print(f"Pearson over machines, {name}: {pearson}")
+        taus = [kendalltau(part["real"], part[name]).statistic for _, part in table.groupby("machine")]
+        print(f"Kendall's tau of the detectors' ranking, mean over machines, {name}: {np.mean(taus):.2f}")
 
 
 if __name__ == "__main__":
