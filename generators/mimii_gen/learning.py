@@ -239,19 +239,21 @@ def _text_encoder(generator: MimiiGen, captioned: Sequence[Captioned], device: t
 def _levels(captioned: Sequence[Captioned], share: float, cache: LatentCache, codec: LatentCodec) -> LevelModel:
     """Fit the levels of the clips that are trained on, by machine and condition."""
     clips = _taught(captioned, share)
-    measured = []
+    levels, motion, shares = [], [], []
     for clip in clips:
         latents = _latents(cache, codec, clip.example.content_hash)
         unit, level = unit_bands(latents)
-        measured.append((level[0], motion_of(unit), tonal_shares(latents[0])))
+        levels.append(level[0])
+        motion.append(motion_of(unit))
+        shares.append(tonal_shares(latents[0]) if isinstance(codec, LappedTransform) else np.zeros(0))
     told = [clip.description for clip in clips]
     return LevelModel.fit(
-        torch.stack([level for level, _, _ in measured]).double().cpu().numpy(),
+        torch.stack(levels).double().cpu().numpy(),
         [clip.example.caption for clip in clips],
         [group_words(description) for description in told],
         {value for description in told for value in label_values(description)},
-        np.array([motion for _, motion, _ in measured]),
-        [shares for _, _, shares in measured],
+        np.array(motion),
+        shares,
         bases={group_words(description): group_words(_as_normal(description)) for description in told},
         scaling={description.severity_word for description in told if description.severity_word},
     )

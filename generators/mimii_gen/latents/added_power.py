@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["AddedPower"]
+__all__ = ["LEAST_FREE", "AddedPower"]
 
 Array = npt.NDArray[np.float64]
 
@@ -30,8 +30,8 @@ _LEAST_LEFT = 0.2
 _SCALES = (0.1, 10.0)
 _ROUNDS = 6
 """Of fitting in turn; they change nothing after three or four."""
-_LEAST_FREE = 0.1
-"""Least share of a clip's power that the fit leaves free, see `Group.fit`."""
+LEAST_FREE = 0.1
+"""Least share of a clip that a fit leaves free; a clip whose words nobody shares has hardly any."""
 _UNPENALISED = 1e-6
 
 
@@ -70,8 +70,7 @@ class AddedPower:
             change: of the added power with the features of the caption, shape (dim,).
             words: of the caption.
         """
-        scale = next((factor for word, factor in zip(self.scaling, self.scale, strict=True) if word in words), 1.0)
-        return self.offset + _level_of(scale * (self.constant + change))
+        return self.offset + _level_of(_factor(self.scaling, self.scale, words) * (self.constant + change))
 
     @classmethod
     def fit(
@@ -98,7 +97,7 @@ class AddedPower:
             of their levels, shape (n, dim), which has a mean of 0.
         """
         # The mean power of normal clips is above that of their mean level (log-normal).
-        excess = np.clip(np.exp(2 * (above - variance)) - 1, -1.0, _MOST)
+        excess = np.minimum(np.exp(2 * (above - variance)) - 1, _MOST)
         has = np.array([[word in caption for caption in captions] for word in scaling], dtype=bool)
         has = has.reshape(len(scaling), len(captions))
         design = np.column_stack([np.ones(len(features)), features])
@@ -108,10 +107,10 @@ class AddedPower:
             scaled = factors[:, None] * design
             solved = np.linalg.solve(scaled.T @ scaled + ridge, scaled.T)
             slopes, leverage = solved @ excess, (scaled * solved.T).sum(axis=1)
-            pull = np.minimum(leverage, 1 - _LEAST_FREE)[:, None]
+            pull = np.minimum(leverage, 1 - LEAST_FREE)[:, None]
             from_others = (scaled @ slopes - pull * excess) / (1 - pull) / factors[:, None]
             scale = _scales(excess, from_others, has)
-            factors = _factors(scale, has)
+            factors = np.array([_factor(scaling, scale, caption) for caption in captions])
         power = _level_of(factors[:, None] * (design @ slopes))
         offset = (above - power).mean(axis=0)
         added = cls(tuple(scaling), scale, slopes[0], offset)
@@ -131,9 +130,6 @@ def _scales(excess: Array, predicted: Array, has: npt.NDArray[np.bool_]) -> Arra
     return np.asarray(scale / np.exp((counts * np.log(scale)).sum() / max(1, counts.sum())))
 
 
-def _factors(scale: Array, has: npt.NDArray[np.bool_]) -> Array:
-    """Scale of each clip, shape (n,)."""
-    factors = np.ones(has.shape[1])
-    for factor, clips in zip(scale, has, strict=True):
-        factors[clips] = factor
-    return factors
+def _factor(scaling: Sequence[str], scale: Array, words: frozenset[str]) -> float:
+    """Scale of what a clip whose caption has some words adds."""
+    return next((float(factor) for word, factor in zip(scaling, scale, strict=True) if word in words), 1.0)

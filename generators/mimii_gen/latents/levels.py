@@ -41,7 +41,7 @@ from torch import Tensor
 from asdbench import UserError
 
 from ..randomness import stream
-from .added_power import AddedPower
+from .added_power import LEAST_FREE, AddedPower
 from .lapped_transform import LappedTransform
 from .stored import Stored
 from .tones import tonal_part, with_tones
@@ -79,8 +79,6 @@ _WORD_PENALTY, _PAIR_PENALTY, _PAIR_SUPPORT = 2.0, 4.0, 6
 """Of the ridge regression: penalties in clips, and the clips that a pair of words needs to be a feature."""
 _ALIKE = 8
 """Clips at least whose remainders one is drawn like."""
-_LEAST_FREE = 0.1
-"""Least share of a clip's level that the fit leaves free; a clip whose words nobody shares has hardly any."""
 _ENVELOPE_WEIGHT = 8.0
 _DEEPEST, _HIGHEST = 9.0, 4.0
 _QUIET = 1e-8
@@ -190,7 +188,7 @@ class Group:
             captions: words of each.
             vocabulary: words that may be features.
             moving: whether the clips have envelopes.
-            shares: how far what stands out in each clip is a tone, see `tonal_shares`.
+            shares: how steady what stands out in each clip is, see `tonal_shares`.
             pair_support: clips that a pair of words needs to be a feature.
             base: normal clips of the same machine, whose power is added to.
             scaling: words, one a caption at most, that say how much of it is added; without a base they are as others.
@@ -220,7 +218,7 @@ class Group:
             above = levels - np.array([base.expected(caption) for caption in captions])
             added, slopes, leverage, left = AddedPower.fit(above, base.variance, centred, penalty, captions, scales)
         # A clip pulls the fit towards itself by its leverage, and what is left of it is too small by as much.
-        remainder = left / np.sqrt(np.maximum(1 - leverage, _LEAST_FREE))[:, None]
+        remainder = left / np.sqrt(np.maximum(1 - leverage, LEAST_FREE))[:, None]
         scores, sizes, axes = np.linalg.svd(remainder, full_matrices=False)
         count = min(_DIRECTIONS, max(0, len(levels) - 1))
         directions = sizes[:count, None] * axes[:count] / np.sqrt(len(levels))

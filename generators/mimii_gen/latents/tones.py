@@ -40,9 +40,10 @@ _WANDER_HZ = 0.5
 
 
 def tonal_shares(latents: Tensor) -> Array:
-    """For each band of a clip that stands out, how far it is a tone: 1 for a tone, about 0 for noise, shape (peaks,).
+    """For each band of a clip that stands out, the square of how far it is a tone, shape (peaks,).
 
-    The power of a tone with a share d in it and noise varies by one minus d squared of what that of noise does.
+    The power of a tone with a share d in it and noise varies by one minus d squared of what that of noise does. As
+    measured on one band it scatters around 1 for a tone and around 0 for noise, also beyond.
 
     Args:
         latents: of a lapped transform, shape (dim, T).

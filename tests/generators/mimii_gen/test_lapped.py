@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file
 
 from asdbench import ClipSet, Request, Training, UserError, plugins
+from asdbench.generators.mimii_gen.conditioning.captions import Description
 from asdbench.generators.mimii_gen.generator import MimiiGen
 from asdbench.generators.mimii_gen.latents.events import FILE as EVENTS
+from asdbench.generators.mimii_gen.latents.lapped_transform import LappedTransform
 from asdbench.generators.mimii_gen.latents.levels import FILE, LevelModel
+from asdbench.generators.mimii_gen.latents.tones import tonal_part, tonal_shares
 from asdbench.generators.mimii_gen.pipeline import MimiiGenPipeline, load_pipeline
 
 BANDS = 128
@@ -117,6 +123,32 @@ def test_what_comes_and_goes_is_made_by_the_events_and_what_is_steady_by_the_net
     assert np.array_equal(ours[0], theirs[0]) and not np.array_equal(ours[1], theirs[1])
     with_events.unet.requires_grad_(False).conv_in.weight.zero_()
     np.testing.assert_allclose(with_events([slider], seeds=[2])[0], ours[1], atol=1e-5 * np.abs(ours[1]).max())
+
+
+def test_anomalies_are_learnt_as_what_they_add_to_normal_clips(model: Path) -> None:
+    with safe_open(model / FILE, framework="numpy") as file:
+        groups = json.loads(file.metadata()["words"])["groups"]
+    rows = {tuple(row["names"]): row for row in groups}
+    assert rows["fan", "anomalous"]["base"] == ["fan", "normal"] and "base" not in rows["fan", "normal"]
+    words = {word for severity in Description.SEVERITIES for word in severity[1].split()}
+    assert rows["fan", "anomalous"]["scaling"] and words.issuperset(rows["fan", "anomalous"]["scaling"])
+
+
+def test_what_stands_out_of_a_steady_sound_is_made_a_tone(model: Path) -> None:
+    pipeline, codec = load_pipeline(str(model)), LappedTransform(BANDS)
+    assert pipeline.levels is not None
+    line = 3.0 * (np.arange(BANDS) == 40)
+    steady = []
+    for tonal in (0.0, 1.0):
+        pipeline.levels._groups = [
+            replace(group, tonal=np.array([tonal]), mean=group.mean + line) if group.base is None else group
+            for group in load_pipeline(str(model)).levels._groups
+        ]
+        caption = "A recording of a normal fan in the source domain."
+        clips = pipeline([caption] * 8, seeds=list(range(8)), num_inference_steps=3)
+        steady.append([tonal_shares(codec.transform(torch.from_numpy(clip)[None])[0]) for clip in clips])
+    noise, tones = map(tonal_part, steady)
+    assert noise < 0.5 and tones > 0.7  # of clips of 1 s; they would be the same without what is put in
 
 
 def test_events_are_learnt_with_levels_and_a_lapped_transform_only() -> None:

@@ -98,6 +98,8 @@ def test_without_words_that_scale_all_anomalies_add_the_same() -> None:
     assert np.array_equal(
         *(added.level(np.array([1.0, 0.0]) @ slopes, frozenset(["slow", word])) for word in ("slight", "severe"))
     )
+    line = added.level(np.array([1.0, 0.0]) @ slopes, frozenset(["slow"]))[LINES["slow"]]
+    assert line == pytest.approx(0.5 * np.log(1 + np.mean(list(SCALE.values()))), abs=0.05)
 
 
 def test_arrays_that_do_not_go_together_are_refused() -> None:
