@@ -255,8 +255,18 @@ def _levels(captioned: Sequence[Captioned], share: float, cache: LatentCache, co
         np.array(motion),
         shares,
         bases={group_words(description): group_words(_as_normal(description)) for description in told},
-        scaling={description.severity_word for description in told if description.severity_word},
+        scaling=_severity_words(told),
     )
+
+
+def _severity_words(told: Sequence[Description]) -> set[str]:
+    """Words for the severity of clips, such as "barely audible", without those that also tell anything else.
+
+    A caption that has the latter, say of a load that is "slight", need not tell of a severity.
+    """
+    others = {word for each in told for word in words_of(replace(each, severity=None).metadata_text())}
+    severities = {each.severity_word for each in told if each.severity_word}
+    return {severity for severity in severities if others.isdisjoint(words_of(severity))}
 
 
 def _as_normal(description: Description) -> Description:

@@ -29,7 +29,7 @@ from asdbench.pretrained.hub import PICKLES, check_safetensors, load_pretrained,
 from .conditioning.captions import Description, caption
 from .conditioning.text import Embeddings, TextEncoder, with_null
 from .diffusion.backbone import smallest_frames
-from .diffusion.sampling import denoise, draw_noise, guide, set_steps
+from .diffusion.sampling import denoise, draw_noise, guide, noise_share, set_steps
 from .diffusion.schedule import NoiseSchedule
 from .diffusion.schedule import sampler as make_sampler
 from .disk import os_errors
@@ -309,8 +309,11 @@ class MimiiGenPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers is
                 )
                 made = self.space.from_unet(latents)
                 if self.levels is not None and levels is not None:
-                    if audio is None and isinstance(self._codec, LappedTransform):
-                        made = self.levels.add_tones(made, levels, told, [int(seeds[row]) for row in rows], self._codec)
+                    if isinstance(self._codec, LappedTransform):
+                        # What is left of a clip to start from has its own tones, what was noise has none.
+                        share = 1.0 if strength is None else noise_share(scheduler, strength)
+                        own_seeds = [int(seeds[row]) for row in rows]
+                        made = self.levels.add_tones(made, levels, told, own_seeds, self._codec, share)
                     made = self.levels.join(made, levels, told)
             else:
                 made = torch.empty((len(told), self._codec.dim, shape[-1]), device=noise.device)

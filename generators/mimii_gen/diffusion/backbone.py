@@ -73,9 +73,7 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
     {
         "smoke": Preset((32, 64), (False, True), layers_per_block=1, head_size=32),
         # For latents of height 1 and hundreds of channels: as wide at the top as at the bottom.
-        "mini": Preset(
-            (192, 192, 192), (False, False, True), 1, head_size=64, time_embedding_dim=256, silent_start=True
-        ),
+        "mini": Preset((96, 96, 96), (False, False, True), 1, head_size=32, time_embedding_dim=128, silent_start=True),
         "tiny": Preset((32, 64, 64), (False, True, True), layers_per_block=1, head_size=32),
         "small": Preset((64, 128, 256, 256), (False, True, True, True), layers_per_block=2, head_size=64),
         "base": Preset((128, 256, 512, 512), (False, True, True, True), layers_per_block=2, head_size=64),

@@ -21,7 +21,16 @@ from torch import Tensor
 from .limits import check_inference_steps
 from .schedule import exact_prediction
 
-__all__ = ["SamplerError", "denoise", "draw_noise", "first_step", "guide", "sampler_error", "set_steps"]
+__all__ = [
+    "SamplerError",
+    "denoise",
+    "draw_noise",
+    "first_step",
+    "guide",
+    "noise_share",
+    "sampler_error",
+    "set_steps",
+]
 
 _NAMES = {DDPMScheduler: "ddpm", DDIMScheduler: "ddim"}
 
@@ -67,6 +76,14 @@ def first_step(scheduler: Any, strength: float) -> int:
     Where even the last timestep of the sampler is above that, it is the number of steps: nothing is to be done.
     """
     return int((scheduler.timesteps + 1 > strength * scheduler.config.num_train_timesteps).sum())
+
+
+def noise_share(scheduler: Any, strength: float) -> float:
+    """Return how much of the latents is noise where audio-to-audio starts: its deviation, 0 to 1."""
+    begin = first_step(scheduler, strength)
+    if begin == len(scheduler.timesteps):
+        return 0.0
+    return float((1 - scheduler.alphas_cumprod[int(scheduler.timesteps[begin])]).sqrt())
 
 
 def denoise(

@@ -9,6 +9,14 @@ bands from clip to clip. So the power of an anomaly relative to that of a normal
 with s the scale of the severity that the caption tells, and x features of the caption. Given s it is linear in c and B,
 and given these in s; both are fitted in turn by (ridge) least squares. A clip that c and B were fitted to would say
 that they are right as they are, so s is fitted to what is predicted of each clip from the others.
+
+Power is a fair account of weak faults only: of strong ones a few loud clips would decide all, and nothing can be
+taken away that way. So it is limited in the fit, and what it leaves of the levels in nepers is for the caller to
+explain, by a regression on all words.
+
+The level of normal clips is taken to be normally distributed, so that their power is log-normal, and the expectation
+of what is left of it under the limit is known (the partial expectation of N. L. Johnson, S. Kotz and N. Balakrishnan,
+"Continuous Univariate Distributions", vol. 1, 1994, chapter 14). Only what exceeds that was added.
 """
 
 from __future__ import annotations
@@ -18,13 +26,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import ndtr
 
 __all__ = ["LEAST_FREE", "AddedPower"]
 
 Array = npt.NDArray[np.float64]
 
 _MOST = 3.0
-"""Added power that counts, relative to the normal clip: a few loud clips decide nothing (6 dB)."""
+"""Added power that counts, relative to the normal clip, in the fit: a few loud clips decide nothing (6 dB)."""
 _LEAST_LEFT = 0.2
 """Least share of the normal power that an anomaly leaves (-7 dB)."""
 _SCALES = (0.1, 10.0)
@@ -40,37 +49,41 @@ class AddedPower:
     """Power that is added to a normal clip, relative to that.
 
     Attributes:
-        scaling: words that say how much is added, of which a caption has one at most.
+        scaling: phrases, each as its words, that say how much is added, of which a caption has one at most.
         scale: factor of each, shape (scaling,); 1 where a caption has none.
         constant: added power where all features are 0, shape (dim,).
+        slopes: change of the added power with each feature, shape (features, dim).
         offset: mean in nepers of what this explains of no clip's level, shape (dim,).
     """
 
-    scaling: tuple[str, ...]
+    scaling: tuple[tuple[str, ...], ...]
     scale: Array
     constant: Array
+    slopes: Array
     offset: Array
 
-    def check(self, dim: int) -> None:
+    def check(self, features: int, dim: int) -> None:
         """Check arrays that were read.
 
         Raises:
             ValueError: their shapes do not go together, or a number is not finite.
         """
-        found = [self.scale.shape, self.constant.shape, self.offset.shape]
-        if found != [(len(self.scaling),), (dim,), (dim,)]:
+        arrays = (self.scale, self.constant, self.slopes, self.offset)
+        found = [array.shape for array in arrays]
+        if found != [(len(self.scaling),), (dim,), (features, dim), (dim,)]:
             raise ValueError(f"arrays of the shapes {found}")
-        if not all(np.isfinite(array).all() for array in (self.scale, self.constant, self.offset)):
+        if not all(np.isfinite(array).all() for array in arrays):
             raise ValueError("numbers that are not finite")
 
-    def level(self, change: Array, words: frozenset[str]) -> Array:
+    def level(self, features: Array, words: frozenset[str]) -> Array:
         """Level above that of a normal clip in nepers, shape (dim,).
 
         Args:
-            change: of the added power with the features of the caption, shape (dim,).
+            features: of the caption, shape (features,).
             words: of the caption.
         """
-        return self.offset + _level_of(_factor(self.scaling, self.scale, words) * (self.constant + change))
+        added = _factor(self.scaling, self.scale, words) * (self.constant + features @ self.slopes)
+        return self.offset + _level_of(added)
 
     @classmethod
     def fit(
@@ -80,7 +93,7 @@ class AddedPower:
         features: Array,
         penalty: Array,
         captions: Sequence[frozenset[str]],
-        scaling: Sequence[str],
+        scaling: Sequence[tuple[str, ...]],
     ) -> tuple[AddedPower, Array, Array, Array]:
         """Fit to the anomalies of a machine.
 
@@ -93,12 +106,11 @@ class AddedPower:
             scaling: see the attribute.
 
         Returns:
-            The added power; its slopes, shape (features, dim); the leverage of each clip, shape (n,); and what is left
-            of their levels, shape (n, dim), which has a mean of 0.
+            The added power; what is left of the levels, shape (n, dim), which has a mean of 0; and two matrices of the
+            shapes (n, 1 + features) and (1 + features, n) whose product makes what was fitted of what was given.
         """
-        # The mean power of normal clips is above that of their mean level (log-normal).
-        excess = np.minimum(np.exp(2 * (above - variance)) - 1, _MOST)
-        has = np.array([[word in caption for caption in captions] for word in scaling], dtype=bool)
+        excess = np.minimum(np.exp(2 * (above - variance)), 1 + _MOST) - _limited_mean(variance)
+        has = np.array([[caption.issuperset(phrase) for caption in captions] for phrase in scaling], dtype=bool)
         has = has.reshape(len(scaling), len(captions))
         design = np.column_stack([np.ones(len(features)), features])
         ridge = np.diag(np.r_[_UNPENALISED, penalty])
@@ -111,10 +123,20 @@ class AddedPower:
             from_others = (scaled @ slopes - pull * excess) / (1 - pull) / factors[:, None]
             scale = _scales(excess, from_others, has)
             factors = np.array([_factor(scaling, scale, caption) for caption in captions])
-        power = _level_of(factors[:, None] * (design @ slopes))
-        offset = (above - power).mean(axis=0)
-        added = cls(tuple(scaling), scale, slopes[0], offset)
-        return added, slopes[1:], leverage, above - power - offset
+        left = above - _level_of(factors[:, None] * (design @ slopes))
+        offset = left.mean(axis=0)
+        return cls(tuple(scaling), scale, slopes[0], slopes[1:], offset), left - offset, scaled, solved
+
+
+def _limited_mean(variance: Array) -> Array:
+    """Mean of the power of normal clips relative to its own mean where no more than ``1 + _MOST`` of it counts.
+
+    The logarithm of that power has the deviation ``spread`` and, as its mean is 1, the mean ``-spread**2 / 2``. Under
+    the limit the mean is less than 1: the more a band varies, the more.
+    """
+    spread = 2 * np.sqrt(np.maximum(variance, 1e-12))
+    limit = np.log(1 + _MOST)
+    return np.asarray(ndtr(limit / spread - spread / 2) + (1 + _MOST) * ndtr(-limit / spread - spread / 2))
 
 
 def _level_of(power: Array) -> Array:
@@ -122,7 +144,7 @@ def _level_of(power: Array) -> Array:
 
 
 def _scales(excess: Array, predicted: Array, has: npt.NDArray[np.bool_]) -> Array:
-    """Least-squares factor of the clips of each word, relative to the mean; 1 where nothing is predicted."""
+    """Least-squares factor of the clips of each phrase, relative to the mean; 1 where nothing is predicted."""
     along, size = (excess * predicted).sum(axis=1), np.square(predicted).sum(axis=1)
     factors = [along[clips].sum() / size[clips].sum() if size[clips].sum() > 0 else 1.0 for clips in has]
     scale = np.clip(np.array(factors), *_SCALES)
@@ -130,6 +152,6 @@ def _scales(excess: Array, predicted: Array, has: npt.NDArray[np.bool_]) -> Arra
     return np.asarray(scale / np.exp((counts * np.log(scale)).sum() / max(1, counts.sum())))
 
 
-def _factor(scaling: Sequence[str], scale: Array, words: frozenset[str]) -> float:
+def _factor(scaling: Sequence[tuple[str, ...]], scale: Array, words: frozenset[str]) -> float:
     """Scale of what a clip whose caption has some words adds."""
-    return next((float(factor) for word, factor in zip(scaling, scale, strict=True) if word in words), 1.0)
+    return next((float(factor) for phrase, factor in zip(scaling, scale, strict=True) if words.issuperset(phrase)), 1.0)

@@ -86,20 +86,6 @@ class States:
         """
         return np.asarray(gains[:, None] * (self.spectra * _spread(colour, colour_edges(self.spectra.shape[1]))))
 
-    def relative(
-        self, path: npt.NDArray[np.integer], gains: Array, colour: Array, background: Array
-    ) -> npt.NDArray[np.float64]:
-        """Power relative to the background, 1 or more, shape (bands, T).
-
-        Args:
-            path: the state in each frame, shape (T,).
-            gains: see `added`.
-            colour: likewise.
-            background: power of the background in each band, shape (bands,).
-        """
-        of_states = 1 + self.added(gains, colour) / np.maximum(background, _QUIET)
-        return np.asarray(of_states[path].T)
-
     def shaped(self, noise: Array, path: npt.NDArray[np.integer]) -> Array:
         """Make Gaussian noise of unit power into noise whose energy varies as that of the states.
 

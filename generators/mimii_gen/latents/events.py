@@ -4,8 +4,9 @@ A lapped transform of hundreds of bands has frames of tens of milliseconds, whic
 short training of the U-Net does not learn when a machine strikes. So for machines whose sound comes and goes all that
 varies with time is modelled apart and fitted to training clips: the *states* of the machine (`event_states`), each with
 a spectrum of its own at 8 ms; which state follows which, and after how long; and by the words of the caption the level
-of the background in every band and the gain of every state, drawn as levels are (`levels.Group`). What is left is white
-noise, and the U-Net has nothing to add.
+of the background in every band, the gain of every state and what is heard of events in narrow bands, where an ear tells
+them apart (`fine_spectra`), drawn as levels are (`levels.Group`). What is left is white noise, and the U-Net has
+nothing to add.
 
 When things happen is drawn from a Markov chain of *spells*: in turn, something happens or it is quiet, and how long a
 spell lasts depends on the three before it (a semi-Markov chain; S.-Z. Yu, "Hidden semi-Markov models", Artificial
@@ -34,6 +35,7 @@ from asdbench import UserError
 
 from ..randomness import stream
 from .event_states import States, colour_edges, fit_states
+from .fine_spectra import fine_spectra, in_long_frames
 from .lapped_transform import LappedTransform
 from .levels import Group, unit_bands, words_of
 from .stored import Stored
@@ -66,7 +68,12 @@ _FAULT = "fault"
 _SUPPORT = 12
 """Clips that a pair of words needs to be a feature: what a severity does depends on the fault."""
 _LOUDEST = 2.0
-"""Nepers by which a gain or a colour that is drawn may differ from the mean."""
+"""Nepers by which a gain, a colour or a fine factor that is drawn may differ from the mean."""
+_SILENT = 1e-4
+"""Least power of white noise in a band: a few frames of it may hardly have any."""
+_FINE_HZ = 2000
+"""Below it bands of the short transform are wider than those that log-mel detectors hear, and events have factors in
+the bands of the latents."""
 
 
 @dataclass(frozen=True)
@@ -95,8 +102,8 @@ class _Kind:
     Attributes:
         machine: machine type.
         states: of the machine.
-        group: log amplitudes by caption: of the background in each band of the latents, then the gain of each state and
-            the colour of all.
+        group: log amplitudes by caption: of the background in each band of the latents, the gain of each state, the
+            colour of all, and their factor in each band of the latents below `_FINE_HZ`.
         labels: words of each clip that was fitted to, and how much each counts where clips like those of a caption are
             sought.
         paths: of the same clips.
@@ -225,20 +232,29 @@ class EventModel(Stored):
         kind = self._kind(words)
         if kind is None:
             raise ValueError(f"the caption '{caption}' tells of no machine with events")
-        drawn, mean, bands = kind.group.draw(words, random), kind.group.mean, self._short.bands
-        loudest = np.r_[np.full(self.codec.bands, np.inf), np.full(len(mean) - self.codec.bands, _LOUDEST)]
+        drawn, mean, bands = kind.group.draw(words, random), kind.group.mean, self.codec.bands
+        loudest = np.r_[np.full(bands, np.inf), np.full(len(mean) - bands, _LOUDEST)]
         drawn = np.clip(drawn, mean - loudest, mean + loudest)
-        levels, gains, colour = np.split(drawn, np.cumsum([self.codec.bands, len(kind.states.spectra)]))
-        background = np.exp(2 * levels).reshape(bands, -1).mean(axis=1)
-        tones = with_tones(unit, levels, float(kind.group.tonal[0]), self.codec, random)
-        latents = tones * torch.from_numpy(np.exp(levels)[:, None]).to(unit)
-        short = self._short.transform(self.codec.inverse(latents[None]))
-        path = kind.draw_path(words, short.shape[2], random)
-        deviation = np.sqrt(background)[:, None]
-        noise = kind.states.shaped(short[0].cpu().double().numpy() / deviation, path) * deviation
-        relative = kind.states.relative(path, np.exp(2 * gains), np.exp(2 * colour), background)
-        made = torch.from_numpy(noise * np.sqrt(relative)).to(short)
-        return self.codec.transform(self._short.inverse(made[None]))[0]
+        sizes = bands, len(kind.states.spectra), len(colour_edges(self._short.bands)) - 1
+        levels, gains, colour, fine = np.split(drawn, np.cumsum(sizes))
+        path = kind.draw_path(words, unit.shape[1] * bands // self._short.bands, random)
+        added = kind.states.added(np.exp(2 * gains), np.exp(2 * colour))[path].T
+        factor = np.exp(np.pad(fine, (0, bands - len(fine))))[:, None]
+        # What is told of a clip is what was heard in it, and so is made: noise must not vary that once more.
+        events = np.square(factor) * in_long_frames(added, bands // self._short.bands)
+        share = events / (events + np.exp(2 * levels)[:, None])
+        tones = with_tones(unit, levels, float(kind.group.tonal[0]), self.codec, random).cpu().double().numpy()
+        behind = self._short_frames(np.exp(levels)[:, None] * _of_unit_power(tones, 1 - share))
+        noise = self._short_frames(factor * _of_unit_power(random.standard_normal(unit.shape), share))
+        loudness = np.sqrt(np.square(factor).reshape(self._short.bands, -1).mean(axis=1))[:, None]
+        heard = kind.states.shaped(noise / loudness, path) * loudness * np.sqrt(added)
+        made = torch.from_numpy(behind + heard).float()
+        return self.codec.transform(self._short.inverse(made[None]).to(unit))[0]
+
+    def _short_frames(self, latents: Array) -> Array:
+        """Coefficients of the short transform, shape (bands, T)."""
+        waveform = self.codec.inverse(torch.from_numpy(latents).float()[None])
+        return self._short.transform(waveform)[0].double().numpy()
 
     def _kind(self, words: frozenset[str]) -> _Kind | None:
         fitting = [kind for kind in self._kinds if words.issuperset(kind.group.names)]
@@ -307,19 +323,33 @@ def short_transform(codec: LappedTransform) -> LappedTransform:
     return LappedTransform(bands, codec.sample_rate)
 
 
+def _of_unit_power(noise: Array, share: Array) -> Array:
+    """Give each band of noise a power of 1 where it makes up most of what is heard; shapes (bands, T)."""
+    weights = np.square(share) + 1e-9
+    power = (weights * np.square(noise)).sum(axis=1) / weights.sum(axis=1)
+    return np.asarray(noise / np.sqrt(np.maximum(power, _SILENT))[:, None])
+
+
+def _fine_bands(codec: LappedTransform) -> int:
+    """Bands of the latents in which events have a factor."""
+    return min(codec.bands, 2 * codec.bands * _FINE_HZ // codec.sample_rate)
+
+
 def _fit_machine(clips: Sequence[EventClip], codec: LappedTransform, seed: int) -> list[_Kind]:
     short, machine = short_transform(codec), clips[0].machine
     coefficients = torch.stack([short.transform(codec.inverse(clip.latents[None]))[0].T for clip in clips])
     states, heard = fit_states(coefficients.square().numpy(), seed)
-    levels, shares = [], []
-    for row, path, gains, colour, background in zip(
-        coefficients, heard.paths, heard.gains, heard.colours, heard.backgrounds, strict=True
+    found, shares, ratio, fine = [], [], codec.bands // short.bands, _fine_bands(codec)
+    for clip, path, gains, colour, background in zip(
+        clips, heard.paths, heard.gains, heard.colours, heard.backgrounds, strict=True
     ):
-        relative = torch.from_numpy(np.sqrt(states.relative(path, gains, colour, background)))
-        still = codec.transform(short.inverse((row.T / relative).float()[None]))
-        levels.append(unit_bands(still)[1][0].double().numpy())
-        shares.append(tonal_shares(still[0]))
-    amplitudes = np.concatenate([np.array(levels), np.log(heard.gains) / 2, np.log(heard.colours) / 2], axis=1)
+        added = in_long_frames(states.added(gains, colour)[path].T, ratio)
+        latents = clip.latents.double().numpy()
+        behind, factor = fine_spectra(np.square(latents), np.repeat(background, ratio), added)
+        found.append(np.log(np.r_[behind, gains, colour, factor[:fine]]) / 2)
+        alone = 1 + factor[:, None] * added / behind[:, None]
+        shares.append(tonal_shares(torch.from_numpy(latents / np.sqrt(alone))))
+    amplitudes = np.array(found)
     kinds = []
     for names in sorted({clip.names for clip in clips}):
         rows = [row for row, clip in enumerate(clips) if clip.names == names]
@@ -413,7 +443,7 @@ def _check(kind: _Kind, codec: LappedTransform) -> None:
     states, bands = kind.states.spectra.shape
     if bands != short_transform(codec).bands:
         raise ValueError(f"states of {bands} bands")
-    kind.group.check(_ARRAYS, codec.bands + states + len(colour_edges(bands)) - 1)
+    kind.group.check(_ARRAYS, codec.bands + states + len(colour_edges(bands)) - 1 + _fine_bands(codec))
     if not np.isfinite(kind.states.spectra).all() or not (np.abs(kind.states.exponents - 0.5) <= 0.5).all():
         raise ValueError("numbers that are not finite")
     if len({len(kind.labels), len(kind.paths), len(kind.group.scores)}) > 1:

@@ -6,7 +6,9 @@ and fault and varies a little from recording to recording: nearly all of that is
 with a remainder of few large directions, which is drawn like those of the training clips that share most words. So it
 is fitted in closed form and drawn for each clip, and the U-Net makes only what is left, the *shape*: latents of unit
 RMS in every band. Stationary noise is white there, and the network has nothing to add to the noise it starts from.
-Anomalies are told by what they add to the power of normal clips with the same attributes (`added_power`).
+Anomalies are told by what they add to the power of normal clips with the same attributes (`added_power`), and the
+regression explains what that leaves of their level; how much of it holds for other clips is measured in each band, so
+that strong faults have the level they should, and weak ones do not drown in what was fitted to noise.
 Bands that stand out from those around them may be tones, which are steady as noise is not; how far they are is
 measured, and they are put into shapes that were made of noise (`tones`).
 
@@ -21,6 +23,8 @@ and C. M. Bishop, "Probabilistic principal component analysis", J. R. Stat. Soc.
 regression (A. E. Hoerl and R. W. Kennard, Technometrics 12, 1970). With hundreds of words and pairs the remainders of
 the clips that were fitted to are too small; they are divided by the root of one minus their leverage, which makes
 their variance about that of new clips (J. G. MacKinnon and H. White, J. Econometrics 29, 1985, estimator HC2).
+The share of the second fit to anomalies that is kept is shrinkage by cross-validation (J. B. Copas, "Regression,
+prediction and shrinkage", J. R. Stat. Soc. B 45, 1983), here by the closed form of leaving out one clip.
 """
 
 from __future__ import annotations
@@ -110,8 +114,8 @@ class Group:
         spread: deviation of the clips' levels in each of `CONDITIONS` ranges, shape (CONDITIONS,).
         moving: 1 where the clips have envelopes, else 0, shape (1,).
         tonal: how far bands that stand out from those around are tones and not noise, see `tonal_part`, shape (1,).
-        base: of anomalies, the group of the normal clips of the machine, if that is known.
-        added: what anomalies add to the power of ``base``; slopes are of that power then, and else of the level.
+        above: of anomalies, the group of the normal clips of the machine and what is added to their power, if these are
+            known; slopes are of the level that this leaves.
     """
 
     names: tuple[str, ...]
@@ -128,8 +132,7 @@ class Group:
     moving: Array
     tonal: Array
     _: KW_ONLY
-    base: Group | None = None
-    added: AddedPower | None = None
+    above: tuple[Group, AddedPower] | None = None
 
     def check(self, names: Sequence[str], dim: int) -> None:
         """Check arrays that were read.
@@ -159,8 +162,8 @@ class Group:
             raise ValueError(f"arrays of the shapes {found}")
         if not all(np.isfinite(getattr(self, name)).all() for name in names):
             raise ValueError("numbers that are not finite")
-        if self.added is not None:
-            self.added.check(dim)
+        if self.above is not None:
+            self.above[1].check(features, dim)
 
     def features(self, words: frozenset[str]) -> Array:
         found = [word in words for word in self.words] + [a in words and b in words for a, b in self.pairs]
@@ -178,7 +181,7 @@ class Group:
         *,
         pair_support: int = _PAIR_SUPPORT,
         base: Group | None = None,
-        scaling: Iterable[str] = (),
+        scaling: Sequence[tuple[str, ...]] = (),
     ) -> Group:
         """Fit in closed form.
 
@@ -191,10 +194,9 @@ class Group:
             shares: how steady what stands out in each clip is, see `tonal_shares`.
             pair_support: clips that a pair of words needs to be a feature.
             base: normal clips of the same machine, whose power is added to.
-            scaling: words, one a caption at most, that say how much of it is added; without a base they are as others.
+            scaling: phrases, each as its words, one a caption at most, that say how much of it is added.
         """
-        scales = sorted(set(scaling)) if base is not None else []
-        counts = {word: sum(word in caption for caption in captions) for word in sorted({*vocabulary} - {*scales})}
+        counts = {word: sum(word in caption for caption in captions) for word in sorted({*vocabulary})}
         words = tuple(word for word, count in counts.items() if 2 <= count < len(captions))
         has = np.array([[word in caption for word in words] for caption in captions], dtype=bool)
         pairs = tuple(
@@ -209,16 +211,26 @@ class Group:
         centre, mean = features.mean(axis=0), levels.mean(axis=0)
         centred = features - centre
         penalty = np.r_[np.full(len(words), _WORD_PENALTY), np.full(len(pairs), _PAIR_PENALTY)]
-        added = None
-        if base is None:
-            solved = np.linalg.solve(centred.T @ centred + np.diag(penalty), centred.T)
-            slopes, leverage = solved @ (levels - mean), 1 / len(levels) + (centred * solved.T).sum(axis=1)
-            left = levels - mean - centred @ slopes
-        else:
-            above = levels - np.array([base.expected(caption) for caption in captions])
-            added, slopes, leverage, left = AddedPower.fit(above, base.variance, centred, penalty, captions, scales)
+        solved = np.linalg.solve(centred.T @ centred + np.diag(penalty), centred.T)
+        pull, kept = (centred * solved.T).sum(axis=1), np.ones(levels.shape[1])
+        above, left, others, both = None, levels - mean, 1 / len(levels), 0.0
+        if base is not None:
+            normal = np.array([base.expected(caption) for caption in captions])
+            # Power is scaled by severity, whose words are features of what is left only.
+            told = {word for phrase in scaling for word in phrase}
+            unscaled = np.array([told.isdisjoint(feature) for feature in [*zip(words), *pairs]], dtype=bool)
+            added, left, fitting, fitted = AddedPower.fit(
+                levels - normal, base.variance, centred * unscaled, penalty, captions, scaling
+            )
+            above, kept = (base, added), _kept(left, centred @ solved @ left, pull)
+            # Of fits in turn, I - (I - K H)(I - P) has the diagonal of P + K (H - H P); P leaves a mean of 0.
+            others = others + ((fitting - fitting.mean(axis=0)) * fitted.T).sum(axis=1, keepdims=True)
+            both = ((centred @ (solved @ fitting)) * fitted.T).sum(axis=1)
+        slopes = kept * (solved @ left)
+        left = left - centred @ slopes
+        leverage = others + kept * (pull - both)[:, None]
         # A clip pulls the fit towards itself by its leverage, and what is left of it is too small by as much.
-        remainder = left / np.sqrt(np.maximum(1 - leverage, LEAST_FREE))[:, None]
+        remainder = left / np.sqrt(np.maximum(1 - leverage, LEAST_FREE))
         scores, sizes, axes = np.linalg.svd(remainder, full_matrices=False)
         count = min(_DIRECTIONS, max(0, len(levels) - 1))
         directions = sizes[:count, None] * axes[:count] / np.sqrt(len(levels))
@@ -241,21 +253,29 @@ class Group:
             spread,
             motion,
             tonal,
-            base=base,
-            added=added,
+            above=above,
         )
 
     def expected(self, words: frozenset[str]) -> Array:
         """Expected level of clips whose caption has these words, shape (dim,)."""
-        change = (self.features(words) - self.centre) @ self.slopes
-        if self.base is None or self.added is None:
+        features = self.features(words) - self.centre
+        change = features @ self.slopes
+        if self.above is None:
             return np.asarray(self.mean + change)
-        return self.base.expected(words) + self.added.level(change, words)
+        base, added = self.above
+        return base.expected(words) + added.level(features, words) + change
 
     @property
     def variance(self) -> Array:
-        """Variance of the level that is not told by words, shape (dim,)."""
-        return np.asarray(np.square(self.directions).sum(axis=0) + np.square(self.rest))
+        """Variance of the level that is not told by words, shape (dim,).
+
+        Of what lies along the directions it is that of a normal distribution with the same median absolute deviation
+        (0.6745 deviations): one silent clip among hundreds is many nepers away, and would make up most of a mean
+        square. Such a clip is a direction of its own, and no part of the rest.
+        """
+        drawn = self.scores @ self.directions
+        deviation = np.median(np.abs(drawn - np.median(drawn, axis=0)), axis=0) / 0.6745
+        return np.asarray(np.square(deviation) + np.square(self.rest))
 
     def draw(self, words: frozenset[str], random: np.random.Generator) -> Array:
         """Draw the level of a clip whose caption has these words, shape (dim,)."""
@@ -274,6 +294,20 @@ class Group:
         angle = random.uniform(0, np.pi / 2)
         away = np.cos(angle) * (alike[one] - mean) + np.sin(angle) * (alike[other] - mean)
         return np.asarray(mean + away * np.sqrt(len(alike) / max(1, len(alike) - 1)))
+
+
+def _kept(given: Array, fitted: Array, leverage: Array) -> Array:
+    """Share of a fit that is kept in each band, shape (dim,): the one that is best for clips that were left out of it.
+
+    Args:
+        given: what was fitted to, shape (n, dim).
+        fitted: what was made of it, shape (n, dim).
+        leverage: of each clip, shape (n,).
+    """
+    pull = np.minimum(leverage, 1 - LEAST_FREE)[:, None]
+    from_others = (fitted - pull * given) / (1 - pull)
+    along, size = (given * from_others).sum(axis=0), np.square(from_others).sum(axis=0)
+    return np.clip(along / np.maximum(size, 1e-12), 0, 1)
 
 
 def _ranges(levels: Array) -> Array:
@@ -324,11 +358,11 @@ class LevelModel(Stored):
             motion: of each clip, see `motion_of`, shape (n,).
             shares: of each clip, see `tonal_shares`.
             bases: of groups of anomalies that of the normal clips of the machine; those without clips do not count.
-            scaling: words that say how severe an anomaly is.
+            scaling: phrases that say how severe an anomaly is, such as "barely audible", and nothing else.
         """
         told = [words_of(caption) for caption in captions]
         vocabulary = sorted({word for text in vocabulary for word in words_of(text)})
-        scaling = sorted({word for text in scaling for word in words_of(text)})
+        phrases = sorted({tuple(sorted(words_of(text))) for text in scaling} - {()})
         base_of = {names: base for names, base in (bases or {}).items() if base in set(groups) and base != names}
         fitted: dict[tuple[str, ...], Group] = {}
         for names in sorted(set(groups), key=lambda names: (names in base_of, names)):
@@ -342,7 +376,7 @@ class LevelModel(Stored):
                 moving,
                 [shares[row] for row in rows],
                 base=fitted[base_of[names]] if names in base_of else None,
-                scaling=scaling,
+                scaling=phrases,
             )
         return cls(levels.shape[1], [*fitted.values()])
 
@@ -379,7 +413,13 @@ class LevelModel(Stored):
         return latents / rms * torch.exp(levels.to(latents))[:, :, None]
 
     def add_tones(
-        self, shapes: Tensor, levels: Tensor, captions: Sequence[str], seeds: Sequence[int], codec: LappedTransform
+        self,
+        shapes: Tensor,
+        levels: Tensor,
+        captions: Sequence[str],
+        seeds: Sequence[int],
+        codec: LappedTransform,
+        share: float = 1.0,
     ) -> Tensor:
         """Put tones into shapes that were made of noise, where levels stand out; not into sounds that come and go.
 
@@ -389,6 +429,7 @@ class LevelModel(Stored):
             captions: of each clip.
             seeds: of each clip.
             codec: that the latents are of.
+            share: of the shapes that was made of noise, as a deviation, 0 to 1.
         """
         made = shapes.clone()
         values = levels.detach().cpu().double().numpy()
@@ -396,7 +437,7 @@ class LevelModel(Stored):
             group = self._group(caption)
             if not group.moving[0]:
                 unit, random = made[place, : self.dim], stream("tones", seed)
-                made[place, : self.dim] = with_tones(unit, level, float(group.tonal[0]), codec, random)
+                made[place, : self.dim] = with_tones(unit, level, share * float(group.tonal[0]), codec, random)
         return made
 
     def _local(self, unit: Tensor) -> Tensor:
@@ -495,8 +536,9 @@ class LevelModel(Stored):
         rows: list[dict[str, object]] = []
         for group in self._groups:
             row: dict[str, object] = {"names": group.names, "words": group.words, "pairs": group.pairs}
-            if group.base is not None and group.added is not None:
-                row |= {"base": group.base.names, "scaling": group.added.scaling}
+            if group.above is not None:
+                base, added = group.above
+                row |= {"base": base.names, "scaling": added.scaling}
             rows.append(row)
         return json.dumps({"dim": self.dim, "groups": rows})
 
@@ -504,13 +546,13 @@ class LevelModel(Stored):
         arrays: dict[str, Array] = {}
         for place, group in enumerate(self._groups):
             arrays |= {f"{place}.{name}": getattr(group, name) for name in _ARRAYS}
-            if group.added is not None:
-                arrays |= {f"{place}.added.{name}": getattr(group.added, name) for name in _ADDED}
+            if group.above is not None:
+                arrays |= {f"{place}.added.{name}": getattr(group.above[1], name) for name in _ADDED}
         return {name: np.ascontiguousarray(array, dtype=np.float16) for name, array in arrays.items()}
 
 
 _ARRAYS = ("centre", "mean", "slopes", "told", "scores", "directions", "rest", "spread", "moving", "tonal")
-_ADDED = ("scale", "constant", "offset")
+_ADDED = ("scale", "constant", "slopes", "offset")
 
 
 def _read_group(
@@ -525,8 +567,9 @@ def _read_group(
     )
     if "base" not in row:
         return group
-    added = AddedPower(tuple(row["scaling"]), *(arrays[f"{place}.added.{name}"] for name in _ADDED))
-    return replace(group, base=groups[tuple(row["base"])], added=added)
+    scaling = tuple(tuple(phrase) for phrase in row["scaling"])
+    added = AddedPower(scaling, *(arrays[f"{place}.added.{name}"] for name in _ADDED))
+    return replace(group, above=(groups[tuple(row["base"])], added))
 
 
 def unit_bands(latents: Tensor, keep: Tensor | None = None) -> tuple[Tensor, Tensor]:

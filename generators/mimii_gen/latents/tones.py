@@ -33,6 +33,8 @@ _OF_A_TONE = 0.095
 places that a tone can have between two bands."""
 _QUIET = 1e-8
 """Least RMS of noise."""
+_FEWEST = 64
+"""Frames of a clip whose steadiness can be measured: of fewer, noise may seem steady by chance."""
 _WANDER = 0.001
 """Relative deviation of a shaft's speed."""
 _WANDER_HZ = 0.5
@@ -43,12 +45,15 @@ def tonal_shares(latents: Tensor) -> Array:
     """For each band of a clip that stands out, the square of how far it is a tone, shape (peaks,).
 
     The power of a tone with a share d in it and noise varies by one minus d squared of what that of noise does. As
-    measured on one band it scatters around 1 for a tone and around 0 for noise, also beyond.
+    measured on one band it scatters around 1 for a tone and around 0 for noise, also beyond. Of short clips nothing is
+    told.
 
     Args:
         latents: of a lapped transform, shape (dim, T).
     """
     squares = np.square(latents.double().cpu().numpy())
+    if squares.shape[1] < _FEWEST:
+        return np.zeros(0)
     power = squares.mean(axis=1)
     above = _above(power)
     shares = []
@@ -128,7 +133,8 @@ def _turned(samples: int, rate: int, random: np.random.Generator) -> Array:
 
     step = rate // 32
     width = rate / (2 * np.pi * _WANDER_HZ * step)  # in steps
-    knots = gaussian_filter1d(random.standard_normal(samples // step + 2), width, mode="wrap")
+    pad = math.ceil(4 * width)  # where the filter ends: nothing is heard of what lies beyond
+    knots = gaussian_filter1d(random.standard_normal(samples // step + 2 + 2 * pad), width)[pad:-pad]
     knots *= _WANDER * math.sqrt(2 * math.sqrt(np.pi) * width)  # a Gaussian of that width leaves this much of noise
     speed = 1 + np.interp(np.arange(samples) / step, np.arange(len(knots)), knots)
     return np.asarray(np.cumsum(speed) / rate)

@@ -34,9 +34,8 @@ def happening(frames: int = FRAMES) -> np.ndarray:
 def power_of(fitted: tuple[States, Heard], clip: int) -> np.ndarray:
     """Power of a clip as it was fitted, shape (bands, T)."""
     states, heard = fitted
-    background = heard.backgrounds[clip]
-    colour = heard.colours[clip]
-    return states.relative(heard.paths[clip], heard.gains[clip], colour, background) * background[:, None]
+    added = states.added(heard.gains[clip], heard.colours[clip])[heard.paths[clip]].T
+    return heard.backgrounds[clip][:, None] + added
 
 
 def test_events_are_found_when_they_happen(fitted: tuple[States, Heard]) -> None:
@@ -58,8 +57,7 @@ def test_power_is_that_of_background_and_event(
 def test_the_first_state_is_the_background_alone(fitted: tuple[States, Heard]) -> None:
     states, heard = fitted
     assert not states.spectra[0].any()
-    alone = states.relative(np.zeros(3, dtype=np.int64), heard.gains[0], heard.colours[0], heard.backgrounds[0])
-    np.testing.assert_array_equal(alone, np.ones((BANDS, 3)))
+    assert not states.added(heard.gains[0], heard.colours[0])[0].any()
 
 
 def test_few_frames_have_few_states() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -170,6 +171,8 @@ def test_tones_are_put_into_bands_that_stand_out_of_sounds_that_do_not_come_and_
     tone, noise = (float(each[0, 20].pow(4).mean() / each[0, 20].square().mean() ** 2) for each in (made, shapes))
     assert tone < 2.5 < noise  # the kurtosis of a cosine is 1.5, of noise 3
     assert torch.equal(model.add_tones(shapes[:1], drawn[:1], [STILL], [0], LappedTransform(DIM))[0], made[0])
+    without = model.add_tones(shapes[:1], drawn[:1], [STILL], [0], LappedTransform(DIM), 0.0)
+    assert torch.equal(without, shapes[:1])
     joined = model.join(made, drawn, captions)
     assert torch.allclose(unit_bands(joined)[1], drawn, atol=1e-3)
 
@@ -215,6 +218,172 @@ def test_anomalies_whose_normal_clips_are_unknown_are_told_by_themselves() -> No
     assert torch.isfinite(model.draw(told, range(len(told)))).all()
 
 
+SPEEDS, SEVERITIES = ("1", "2", "3"), ("slight", "moderate", "severe")
+NORMAL, ANOMALOUS = ("fan", "normal"), ("fan", "anomalous")
+USUAL = -5.0
+"""Level of the clips of `graded`."""
+
+
+def graded(
+    gains: Sequence[float],
+    *,
+    noise: float | np.ndarray = 0.15,
+    words: Sequence[str] = SEVERITIES,
+    values: Sequence[str] = (),
+    silent: int = 0,
+    scaling: Iterable[str] | None = None,
+) -> tuple[LevelModel, list[str]]:
+    """Fans at three speeds, and damaged ones, with a gain in dB of some bands that depend on speed, by severity.
+
+    Args:
+        gains: of each severity.
+        noise: deviation of the level.
+        words: for severities.
+        values: of a load that changes nothing.
+        silent: normal clips that are silent.
+        scaling: see `LevelModel.fit`.
+    """
+    random = np.random.default_rng(11)
+    captions, groups, levels = [], [], []
+    for number in range(800):
+        speed, anomalous, place = random.integers(3), number >= 400, random.integers(len(words))
+        level = USUAL + noise * random.standard_normal(DIM)
+        if anomalous:
+            level[bands_of(speed)] += gains[place] * np.log(10) / 20
+        elif number < silent:
+            level[:] = -18
+        load = f"of load {random.choice(values)}" if values else ""
+        captions.append(caption(speed, words[place] if anomalous else None, load))
+        groups.append(ANOMALOUS if anomalous else NORMAL)
+        levels.append(level)
+    model = LevelModel.fit(
+        np.array(levels),
+        captions,
+        groups,
+        [*SPEEDS, *words, *values],
+        np.zeros(800),
+        [np.zeros(0)] * 800,
+        bases={ANOMALOUS: NORMAL},
+        scaling=words if scaling is None else scaling,
+    )
+    return model, captions
+
+
+def bands_of(speed: int) -> slice:
+    return slice(20 * speed + 2, 20 * speed + 6)
+
+
+def caption(speed: int, severity: str | None, load: str = "") -> str:
+    state = "that is normal" if severity is None else f"with a {severity} fault that is anomalous"
+    return f"A fan {load} {state} at {SPEEDS[speed]}"
+
+
+def gains_of(model: LevelModel, words: Sequence[str] = SEVERITIES, load: str = "") -> np.ndarray:
+    """Gain in dB where the fault is heard, shape (speeds, severities)."""
+    group = model._group("fan anomalous")
+    above = [
+        [group.expected(words_of(caption(speed, word, load)))[bands_of(speed)].mean() - USUAL for word in words]
+        for speed in range(3)
+    ]
+    return np.array(above) * 20 / np.log(10)
+
+
+@pytest.mark.parametrize("gains", [(8, 12, 18), (4, 8, 12), (-4, -10, -14), (0.4, 1.1, 2.0)])
+def test_faults_are_as_strong_as_they_were(gains: tuple[float, ...]) -> None:
+    found = gains_of(graded(gains)[0])
+    assert np.abs(found - gains).max() < (1 if abs(gains[0]) > 1 else 0.3)
+    assert (np.abs(np.diff(found, axis=1)) > 0.3).all()
+
+
+def test_faults_that_take_away_equally_much_are_equal() -> None:
+    assert gains_of(graded((-10, -10, -10))[0]) == pytest.approx(np.full((3, 3), -10.0), abs=0.5)
+
+
+def test_what_weak_faults_leave_is_not_fitted_to_noise() -> None:
+    """Of the many words and pairs hardly any slope is left where power explains all."""
+    model, _ = graded((0.4, 1.1, 2.0), values=[f"v{number}" for number in range(8)])
+    group = model._group("fan anomalous")
+    assert len(group.words) > 10 and len(group.pairs) > 30
+    assert np.abs(group.slopes).max() < 0.05
+
+
+def test_a_silent_clip_does_not_drown_severity() -> None:
+    found = gains_of(graded((0.8, 1.5, 3.0), silent=1)[0])
+    assert (np.diff(found, axis=1) > 0.3).all()
+
+
+def test_variance_is_that_of_usual_clips() -> None:
+    levels = USUAL + 0.2 * np.random.default_rng(15).standard_normal((200, DIM))
+    levels[0] = -18
+    group = Group.fit(("fan",), levels, [frozenset()] * 200, [], False, [])
+    assert group.variance.mean() == pytest.approx(0.04, rel=0.1)
+
+
+def test_normal_clips_that_vary_in_some_bands_leave_severity_in_order() -> None:
+    noise = np.full(DIM, 0.1)
+    for speed in range(3):
+        noise[bands_of(speed)] = 0.8
+    found = gains_of(graded((2, 5, 8), noise=noise)[0])
+    assert (np.diff(found.mean(axis=0)) > 1).all()
+
+
+def test_nothing_is_added_where_anomalies_are_as_normal_clips_are() -> None:
+    model, _ = graded((0, 0, 0), noise=0.5)
+    above = model._group("fan anomalous").above
+    assert above is not None
+    base, added = above
+    assert base.variance == pytest.approx(np.full(DIM, 0.25), rel=0.4)
+    assert added.constant.mean() == pytest.approx(0, abs=0.03)
+
+
+def test_severity_of_two_words_is_a_phrase() -> None:
+    words = ("barely audible", "audible", "severe")  # the first is not half of it
+    model, _ = graded((0.5, 2.0, 2.0), words=words, scaling=("barely audible", "severe"))
+    above = model._group("fan anomalous").above
+    assert above is not None and above[1].scaling == (("audible", "barely"), ("severe",))
+    found = gains_of(model, words)
+    assert (found[:, 1] > found[:, 0] + 0.7).all()
+    assert found[:, 1] == pytest.approx(found[:, 2], abs=0.6)
+
+
+def test_remainders_are_those_of_the_severity() -> None:
+    random = np.random.default_rng(12)
+    told = [frozenset([word]) for word in ("slight", "severe") * 100]
+    size = np.array([0.1 if "slight" in clip else 0.6 for clip in told])
+    normal = Group.fit(("fan",), 0.1 * random.standard_normal((200, DIM)), [frozenset()] * 200, [], False, [])
+    levels = size[:, None] * random.standard_normal((200, 1)) * np.ones(DIM)
+    scaling = [("slight",), ("severe",)]
+    group = Group.fit(("fan",), levels, told, ("slight", "severe"), False, [], base=normal, scaling=scaling)
+    for word, wanted in (("slight", 0.1), ("severe", 0.6)):
+        drawn = np.stack([group.draw(frozenset([word]), random) for _ in range(400)]).mean(axis=1)
+        assert drawn.std() == pytest.approx(wanted, rel=0.3)
+
+
+@pytest.mark.parametrize("strength", [0.0, 2.0])
+def test_remainders_of_anomalies_are_those_of_new_clips(strength: float) -> None:
+    """Whether power explains the words' effect, or the regression of what that leaves."""
+    random = np.random.default_rng(13)
+    words = [f"w{number}" for number in range(40)]
+    told = [frozenset(random.choice(words, 4, replace=False)) for _ in range(100)]
+    has = np.array([[word in clip for word in words] for clip in told])
+    normal = Group.fit(("fan",), 0.2 * random.standard_normal((2000, DIM)), [frozenset()] * 2000, [], False, [])
+    effects = strength * random.standard_normal((40, DIM))
+    levels = has @ effects + 0.2 * random.standard_normal((100, DIM))
+    group = Group.fit(("fan",), levels, told, words, False, [], base=normal)
+    new = [frozenset(random.choice(words, 4, replace=False)) for _ in range(400)]
+    truth = np.array([[word in clip for word in words] for clip in new]) @ effects
+    error = truth + 0.2 * random.standard_normal((400, DIM)) - np.array([group.expected(clip) for clip in new])
+    drawn = np.sqrt((np.square(group.scores @ group.directions).mean(axis=0) + np.square(group.rest)).mean())
+    assert 0.8 < drawn / error.std() < 1.05  # the error of the fit is not in it
+
+
+def test_few_clips_vary_less_about_their_own_mean() -> None:
+    levels = np.random.default_rng(14).standard_normal((4, DIM))
+    group = Group.fit(("fan",), levels, [frozenset()] * 4, [], False, [])
+    power = np.square(group.scores @ group.directions).mean(axis=0) + np.square(group.rest)
+    assert power == pytest.approx(levels.var(axis=0, ddof=1), rel=1e-3)
+
+
 def test_added_power_is_saved(tmp_path: Path) -> None:
     model, captions = damaged({("fan", "anomalous"): ("fan", "normal")})
     model.save(tmp_path)
@@ -224,7 +393,7 @@ def test_added_power_is_saved(tmp_path: Path) -> None:
     file = (tmp_path / FILE).read_bytes()
     for wrong in (
         file.replace(b'base\\": [\\"fan', b'base\\": [\\"fen'),
-        file.replace(b'[\\"severe', b'[\\"s\\", \\"v'),
+        file.replace(b'[[\\"severe', b'[[\\"s\\"], [\\"v'),
     ):
         assert wrong != file
         (tmp_path / FILE).write_bytes(wrong)

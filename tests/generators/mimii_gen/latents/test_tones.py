@@ -9,7 +9,7 @@ from scipy.signal import iirpeak, lfilter, periodogram
 
 from asdbench.generators.mimii_gen.latents.lapped_transform import LappedTransform
 from asdbench.generators.mimii_gen.latents.levels import unit_bands
-from asdbench.generators.mimii_gen.latents.tones import tonal_part, tonal_shares, with_tones
+from asdbench.generators.mimii_gen.latents.tones import _WANDER, _turned, tonal_part, tonal_shares, with_tones
 
 RATE, SECONDS = 16000, 10
 CODEC = LappedTransform(512, RATE)
@@ -111,3 +111,37 @@ def test_tones_depend_on_the_random_numbers_alone(noise: np.ndarray) -> None:
     first, again, other = (made_like(wanted, 0.9, seed) for seed in (4, 4, 5))
     np.testing.assert_array_equal(first, again)
     assert np.abs(first - other).max() > 0.1
+
+
+def test_a_shaft_wanders_as_much_in_short_clips_as_in_long_ones() -> None:
+    random = np.random.default_rng(6)
+    for seconds in (0.25, 8):
+        turned = [_turned(int(RATE * seconds), RATE, random) for _ in range(400 if seconds < 1 else 60)]
+        speeds = np.array([np.diff(one)[:: RATE // 8] * RATE - 1 for one in turned])
+        assert np.sqrt(np.square(speeds).mean()) == pytest.approx(_WANDER, rel=0.15)
+    assert np.abs(np.diff(speeds, axis=1)).mean() < 0.5 * _WANDER  # slowly
+
+
+def test_of_few_frames_no_steadiness_is_told() -> None:
+    tone = sinusoids(1003.7)
+    assert len(tonal_shares(latents_of(tone)[:, :63])) == 0
+    assert len(tonal_shares(latents_of(tone)[:, :64])) >= 1
+
+
+def test_tones_of_two_clips_have_phases_of_their_own(noise: np.ndarray) -> None:
+    wanted = sinusoids(503.0, 1003.7) + 0.01 * noise
+    spectra = [np.fft.rfft(made_like(wanted, 1.0, seed)[:RATE])[[503, 1004]] for seed in range(8)]
+    turned = np.angle(np.array(spectra))
+    assert np.abs(np.exp(1j * turned).mean(axis=0)).max() < 0.8  # 1 if all were alike
+    assert np.abs(np.exp(1j * (turned[:, 0] - turned[:, 1])).mean()) < 0.8
+
+
+def test_half_a_tone_has_half_the_power(noise: np.ndarray) -> None:
+    wanted = sinusoids(1003.7) + 0.01 * noise
+    time = np.arange(RATE) / RATE
+    carrier = np.exp(-2j * np.pi * 1003.7 * time)
+    steady = {
+        tonal: np.mean([abs((made_like(wanted, tonal, seed)[:RATE] * carrier).mean()) for seed in range(6)])
+        for tonal in (0.5, 1.0)
+    }
+    assert (steady[0.5] / steady[1.0]) ** 2 == pytest.approx(0.5, abs=0.1)
