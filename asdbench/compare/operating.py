@@ -66,8 +66,8 @@ def curves_of_clips(is_anomaly: Labels, score: Scores, domain: Domains, names: M
         if (part != ALL and not (domain == part).any()) or labels.all() or not labels.any():
             continue
         fpr, tpr, thresholds = roc_curve(labels, score[inside], drop_intermediate=False)
-        points = pd.DataFrame(dict(zip(RATES, (thresholds, fpr, tpr, 1 - tpr), strict=True)))
-        parts.append(points.assign(domain=part, **names))
+        points = dict(zip(RATES, (thresholds, fpr, tpr, 1 - tpr), strict=True))
+        parts.append(pd.DataFrame({**points, "domain": part, **names}))
     return joined(parts)
 
 

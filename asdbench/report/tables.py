@@ -256,14 +256,17 @@ def _seed_means(name: str, title: str, long: pd.DataFrame, names: Mapping[str, s
     """A table with one row for each combination of ``names`` and the mean over seeds of each of ``columns``."""
     notes = Notes()
     rows, numbers = [], []
-    for key, group in long.groupby(list(names.values()), sort=False):
-        own = dict(zip(names.values(), as_tuple(key), strict=True))
-        counts = {n: int(group[n].max()) for n in ("n_normal", "n_anomaly")}
+    groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for row in records(long):
+        groups.setdefault(tuple(row[name] for name in names.values()), []).append(row)
+    for key, group in groups.items():
+        own = dict(zip(names.values(), key, strict=True))
+        counts = {n: max(int(row[n]) for row in group) for n in ("n_normal", "n_anomaly")}
         cells: list[str] = []
         number: dict[str, Any] = {}
         reasons: list[str] = []
         for column in columns:
-            found = over_seeds(records(group[group["column"] == column]))
+            found = over_seeds([row for row in group if row["column"] == column])
             cells.append(mean_sd(found["value"], found["sd"], notes.mark(found["reason"])))
             number |= {column: found["value"], f"{column}_sd": found["sd"], f"{column}_n_seeds": found["n_seeds"]}
             reasons += [f"{column}: {found['reason']}"] if found["reason"] else []

@@ -78,12 +78,14 @@ class _Maker:
             raise UserError(
                 f"checkpoint: '{model}' has no table of training clips, expected a model that was trained here"
             )
-        rows = records(record)
+        # What other machines sound like is of no matter here.
+        rows = records(record[record["machine"].isin(set(request.rows["machine"]))])
         self.known = [describe(row) for row in rows]
         self.vocabulary = seen(self.known)
-        # Captions that a T5 model or a person wrote are used again for what they were written for.
-        first = {known.metadata_text(): (known, row["caption"]) for known, row in zip(self.known, rows, strict=True)}
-        self.written = {text: own for text, (known, own) in first.items() if own not in templates(known)}
+        self.learnt = {
+            known.metadata_text(): (known, row["caption"]) for known, row in zip(self.known, rows, strict=True)
+        }
+        self.written: dict[str, str] = {}
         self.from_templates: set[str] = set()
         self.hosts = Pool(request, "normal") if generator.strength is not None else None
 
@@ -149,7 +151,7 @@ class _Maker:
     def warn_of_templates(self, orders: Sequence[_Order]) -> None:
         """Say once that a model which learnt from other captions is told something in the words of a template."""
         count = sum(order.caption in self.from_templates for order in orders)
-        if self.written and count:
+        if count and (self.written or any(self._own(metadata) for metadata in self.learnt)):
             warn(
                 f"mimii_gen: {count} of {len(orders)} captions are in the words of a template, but the model learnt "
                 "from other captions, of which none tells these labels; 'captions: t5' has caption_model write them"
@@ -206,13 +208,22 @@ class _Maker:
 
     def _caption(self, description: Description, clip_id: str) -> str:
         metadata = description.metadata_text()
-        if self.generator.captions == "t5" and metadata not in self.written:
+        own = self._own(metadata)
+        if own is not None:
+            return own
+        if self.generator.captions == "t5":
             self.written[metadata] = self._writer.write([description])[0]
-        if metadata in self.written:
             return self.written[metadata]
         text = caption(description, paraphrase_of(self.generator.seed, clip_id))
         self.from_templates.add(text)
         return text
+
+    def _own(self, metadata: str) -> str | None:
+        """The caption that a T5 model or a person wrote for what these metadata say, if there is one."""
+        if metadata in self.written or metadata not in self.learnt:
+            return self.written.get(metadata)
+        known, own = self.learnt[metadata]
+        return None if own in templates(known) else own
 
     @cached_property
     def _writer(self) -> CaptionWriter:
