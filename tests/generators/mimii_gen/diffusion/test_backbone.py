@@ -8,7 +8,7 @@ from asdbench.generators.mimii_gen.diffusion.backbone import PRESETS, Preset, bu
 
 PARAMETERS = {
     "smoke": 1_369_200,
-    "mini": 15_934_864,
+    "mini": 4_301_520,
     "tiny": 2_325_360,
     "small": 45_175_184,
     "base": 169_829_136,
