@@ -286,14 +286,14 @@ class MimiiGenPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers is
         for batch in range(batches):
             rows, count = _rows(batch, batch_size, len(texts))
             report = partial(_report, progress, batch * num_inference_steps, batches * num_inference_steps)
-            generators = [torch.Generator().manual_seed(int(seeds[row])) for row in rows]
+            told, own_seeds = [texts[row] for row in rows], [int(seeds[row]) for row in rows]
+            generators = [torch.Generator().manual_seed(seed) for seed in own_seeds]
             shape = (self.space.channels, self.space.height, self._codec.num_frames(num_samples))
-            told = [texts[row] for row in rows]
             clean, levels = None, None
             if audio is not None:
                 clean, levels = self._encode([audio[row] for row in rows], told)
             elif self.levels is not None:
-                levels = self.levels.draw(told, [int(seeds[row]) for row in rows])
+                levels = self.levels.draw(told, own_seeds)
             noise = draw_noise(generators, shape).to(self.unet.device)
             eventful = self._eventful(told) if audio is None else []
             if len(eventful) < len(told):
@@ -312,7 +312,6 @@ class MimiiGenPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers is
                     if isinstance(self._codec, LappedTransform):
                         # What is left of a clip to start from has its own tones, what was noise has none.
                         share = 1.0 if strength is None else noise_share(scheduler, strength)
-                        own_seeds = [int(seeds[row]) for row in rows]
                         made = self.levels.add_tones(made, levels, told, own_seeds, self._codec, share)
                     made = self.levels.join(made, levels, told)
             else:
@@ -321,7 +320,7 @@ class MimiiGenPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers is
             if eventful and self.events is not None:
                 own = noise[eventful].flatten(1, 2)[:, : self._codec.dim]
                 made[eventful] = self.events.make(
-                    own, [told[row] for row in eventful], [int(seeds[rows[row]]) for row in eventful]
+                    own, [told[row] for row in eventful], [own_seeds[row] for row in eventful]
                 )
             if output_type == "audio":
                 made = self._codec.decode(made, num_samples)

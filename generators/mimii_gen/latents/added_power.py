@@ -26,9 +26,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import ndtr
 
-__all__ = ["LEAST_FREE", "AddedPower"]
+__all__ = ["LEAST_FREE", "AddedPower", "from_others"]
 
 Array = npt.NDArray[np.float64]
 
@@ -119,13 +118,24 @@ class AddedPower:
             scaled = factors[:, None] * design
             solved = np.linalg.solve(scaled.T @ scaled + ridge, scaled.T)
             slopes, leverage = solved @ excess, (scaled * solved.T).sum(axis=1)
-            pull = np.minimum(leverage, 1 - LEAST_FREE)[:, None]
-            from_others = (scaled @ slopes - pull * excess) / (1 - pull) / factors[:, None]
-            scale = _scales(excess, from_others, has)
+            predicted = from_others(excess, scaled @ slopes, leverage) / factors[:, None]
+            scale = _scales(excess, predicted, has)
             factors = np.array([_factor(scaling, scale, caption) for caption in captions])
         left = above - _level_of(factors[:, None] * (design @ slopes))
         offset = left.mean(axis=0)
         return cls(tuple(scaling), scale, slopes[0], slopes[1:], offset), left - offset, scaled, solved
+
+
+def from_others(given: Array, fitted: Array, leverage: Array) -> Array:
+    """What a linear fit to all other clips says of each, shape (n, dim).
+
+    Args:
+        given: what was fitted to, shape (n, dim).
+        fitted: what was made of it, shape (n, dim).
+        leverage: of each clip, shape (n,).
+    """
+    pull = np.minimum(leverage, 1 - LEAST_FREE)[:, None]
+    return np.asarray((fitted - pull * given) / (1 - pull))
 
 
 def _limited_mean(variance: Array) -> Array:
@@ -134,6 +144,8 @@ def _limited_mean(variance: Array) -> Array:
     The logarithm of that power has the deviation ``spread`` and, as its mean is 1, the mean ``-spread**2 / 2``. Under
     the limit the mean is less than 1: the more a band varies, the more.
     """
+    from scipy.special import ndtr
+
     spread = 2 * np.sqrt(np.maximum(variance, 1e-12))
     limit = np.log(1 + _MOST)
     return np.asarray(ndtr(limit / spread - spread / 2) + (1 + _MOST) * ndtr(-limit / spread - spread / 2))

@@ -45,7 +45,7 @@ from torch import Tensor
 from asdbench import UserError
 
 from ..randomness import stream
-from .added_power import LEAST_FREE, AddedPower
+from .added_power import LEAST_FREE, AddedPower, from_others
 from .lapped_transform import LappedTransform
 from .stored import Stored
 from .tones import tonal_part, with_tones
@@ -299,14 +299,10 @@ class Group:
 def _kept(given: Array, fitted: Array, leverage: Array) -> Array:
     """Share of a fit that is kept in each band, shape (dim,): the one that is best for clips that were left out of it.
 
-    Args:
-        given: what was fitted to, shape (n, dim).
-        fitted: what was made of it, shape (n, dim).
-        leverage: of each clip, shape (n,).
+    See `from_others` for what is given.
     """
-    pull = np.minimum(leverage, 1 - LEAST_FREE)[:, None]
-    from_others = (fitted - pull * given) / (1 - pull)
-    along, size = (given * from_others).sum(axis=0), np.square(from_others).sum(axis=0)
+    predicted = from_others(given, fitted, leverage)
+    along, size = (given * predicted).sum(axis=0), np.square(predicted).sum(axis=0)
     return np.clip(along / np.maximum(size, 1e-12), 0, 1)
 
 
