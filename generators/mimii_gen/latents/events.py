@@ -53,7 +53,7 @@ Context = tuple[tuple[bool, int], ...]
 
 FILE = "events.safetensors"
 """Name of the file beside a model."""
-CLIPS = 512
+CLIPS = 1024
 """Clips of a machine and condition that are enough to fit to."""
 _FRAME = 0.008
 """Time in s between two frames of the short transform."""
@@ -245,11 +245,16 @@ class EventModel(Stored):
         share = events / (events + np.exp(2 * levels)[:, None])
         tones = with_tones(unit, levels, float(kind.group.tonal[0]), self.codec, random).cpu().double().numpy()
         behind = self._short_frames(np.exp(levels)[:, None] * _of_unit_power(tones, 1 - share))
-        noise = self._short_frames(factor * _of_unit_power(random.standard_normal(unit.shape), share))
-        loudness = np.sqrt(np.square(factor).reshape(self._short.bands, -1).mean(axis=1))[:, None]
-        heard = kind.states.shaped(noise / loudness, path) * loudness * np.sqrt(added)
-        made = torch.from_numpy(behind + heard).float()
+        heard = self._short_frames(factor * _of_unit_power(random.standard_normal(unit.shape), share))
+        # How far the energy of events varies was measured together with what is behind them.
+        deviation = np.sqrt(self._in_short_bands(np.exp(levels)) + self._in_short_bands(factor) * added)
+        noise = (behind + heard * np.sqrt(added)) / deviation
+        made = torch.from_numpy(kind.states.shaped(noise, path) * deviation).float()
         return self.codec.transform(self._short.inverse(made[None]).to(unit))[0]
+
+    def _in_short_bands(self, amplitude: Array) -> Array:
+        """Mean power in each band of the short transform, shape (bands, 1)."""
+        return np.asarray(np.square(amplitude).reshape(self._short.bands, -1).mean(axis=1, keepdims=True))
 
     def _short_frames(self, latents: Array) -> Array:
         """Coefficients of the short transform, shape (bands, T)."""
@@ -357,7 +362,9 @@ def _fit_machine(clips: Sequence[EventClip], codec: LappedTransform, seed: int) 
         labels = [_unlike(names, clips[row].labels) for row in rows]
         vocabulary = frozenset[str]().union(*(words for label in labels for words in label.values()))
         steady = [shares[row] for row in rows]
-        group = Group.fit(names, amplitudes[rows], told, vocabulary, True, steady, pair_support=_SUPPORT)
+        group = Group.fit(
+            names, amplitudes[rows], told, vocabulary, True, steady, pair_support=_SUPPORT, estimated=True
+        )
         paths = tuple(heard.paths[row] for row in rows)
         kinds.append(_Kind(machine, states, group, tuple(_counted(labels, paths, states)), paths))
     return kinds

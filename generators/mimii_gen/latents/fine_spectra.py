@@ -18,8 +18,8 @@ __all__ = ["fine_spectra", "in_long_frames"]
 Array = npt.NDArray[np.float64]
 
 _ROUNDS = 20
-_PRIOR = 4.0
-"""Weight of what was known before, in frames."""
+_PRIOR = 15.0
+"""Weight of what was known before, in frames: with less both spectra vary with the noise of the clip."""
 _LEAST = 1e-14
 """Least power: digital silence can be divided by."""
 

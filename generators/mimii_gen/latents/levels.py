@@ -180,6 +180,7 @@ class Group:
         shares: Sequence[Array],
         *,
         pair_support: int = _PAIR_SUPPORT,
+        estimated: bool = False,
         base: Group | None = None,
         scaling: Sequence[tuple[str, ...]] = (),
     ) -> Group:
@@ -193,6 +194,8 @@ class Group:
             moving: whether the clips have envelopes.
             shares: how steady what stands out in each clip is, see `tonal_shares`.
             pair_support: clips that a pair of words needs to be a feature.
+            estimated: whether levels are estimates of what is made by noise, and not what was measured: then their
+                errors make the remainder larger, about as much as the fit makes it smaller, and it is left as it is.
             base: normal clips of the same machine, whose power is added to.
             scaling: phrases, each as its words, one a caption at most, that say how much of it is added.
         """
@@ -229,8 +232,10 @@ class Group:
         slopes = kept * (solved @ left)
         left = left - centred @ slopes
         leverage = others + kept * (pull - both)[:, None]
-        # A clip pulls the fit towards itself by its leverage, and what is left of it is too small by as much.
-        remainder = left / np.sqrt(np.maximum(1 - leverage, LEAST_FREE))
+        remainder = left
+        if not estimated:
+            # A clip pulls the fit towards itself by its leverage, and what is left of it is too small by as much.
+            remainder = left / np.sqrt(np.maximum(1 - leverage, LEAST_FREE))
         scores, sizes, axes = np.linalg.svd(remainder, full_matrices=False)
         count = min(_DIRECTIONS, max(0, len(levels) - 1))
         directions = sizes[:count, None] * axes[:count] / np.sqrt(len(levels))

@@ -24,7 +24,7 @@ def test_background_and_events_are_told_apart() -> None:
 
 
 def test_without_noise_both_are_exact() -> None:
-    added = np.tile(np.r_[0.0, 5.0], (BANDS, 500))
+    added = np.tile(np.r_[0.0, 5.0], (BANDS, 2500))
     background, factor = np.linspace(1, 2, BANDS), np.linspace(0.5, 2, BANDS)
     found, heard = fine_spectra(background[:, None] + factor[:, None] * added, background, added)
     np.testing.assert_allclose(found, background, rtol=0.005)

@@ -129,15 +129,25 @@ def test_drawn_levels_have_mean_and_covariance_of_the_training() -> None:
 
 
 def test_the_remainder_of_new_clips_is_drawn_and_not_the_smaller_one_of_the_clips_that_were_fitted_to() -> None:
+    left, spread = _remainders(estimated=False)
+    assert left < 0.85 and spread == pytest.approx(1, abs=0.08)
+
+
+def test_the_remainder_of_estimates_is_drawn_as_it_is() -> None:
+    left, spread = _remainders(estimated=True)
+    assert left < 0.85 and spread == pytest.approx(left, rel=0.02)
+
+
+def _remainders(estimated: bool) -> tuple[float, float]:
+    """Deviation of what a fit to white noise of unit power leaves, and of what is drawn."""
     random = np.random.default_rng(3)
     words = [f"w{number}" for number in range(40)]
     told = [frozenset(random.choice(words, 4, replace=False)) for _ in range(80)]
     noise = random.standard_normal((80, DIM))
-    group = Group.fit(("fan",), noise, told, words, False, [])
+    group = Group.fit(("fan",), noise, told, words, False, [], estimated=estimated)
     left = noise - group.mean - np.array([group.features(clip) - group.centre for clip in told]) @ group.slopes
     drawn = group.scores @ group.directions
-    spread = np.sqrt(np.square(drawn).mean(axis=0) + np.square(group.rest)).mean()
-    assert left.std() < 0.85 and spread == pytest.approx(1, abs=0.08)
+    return float(left.std()), float(np.sqrt(np.square(drawn).mean(axis=0) + np.square(group.rest)).mean())
 
 
 def test_a_remainder_is_that_of_clips_with_the_same_words() -> None:
