@@ -474,7 +474,8 @@ def load_pipeline(name: str, device: str | torch.device = "cpu", dtype: torch.dt
         ) from error
     pipeline.to(device)
     if dtype is not None:
-        pipeline.unet.to(dtype)
+        with quiet():  # diffusers warns of modules to be kept in float32 also where there are none
+            pipeline.unet.to(dtype)
     return pipeline
 
 

@@ -443,7 +443,8 @@ def gpu_sampling(materials: Materials, rounds: int, quick: bool, device: str, pr
     size, steps = (2, 2) if quick else (8, 25)
     pipeline = materials.pipeline(preset, device)
     if torch.device(device).type == "cuda":
-        pipeline.unet.to(torch.bfloat16)
+        with quiet():
+            pipeline.unet.to(torch.bfloat16)
 
     def sample() -> object:
         return pipeline(

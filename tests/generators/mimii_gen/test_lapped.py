@@ -110,6 +110,13 @@ def test_loaded_as_a_pipeline_of_diffusers(model: Path) -> None:
     assert np.abs(alone[0] - first[1]).max() < 1e-5 * np.abs(first[1]).max()
 
 
+def test_half_precision_is_asked_for_without_a_word(model: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("WARNING", logger="diffusers"):
+        pipeline = load_pipeline(str(model), dtype=torch.bfloat16)
+    assert pipeline.unet.dtype == torch.bfloat16
+    assert not caplog.messages
+
+
 def test_what_comes_and_goes_is_made_by_the_events_and_what_is_steady_by_the_network(model: Path) -> None:
     fan, slider = (
         "A recording of a normal fan in the source domain.",
