@@ -4,9 +4,9 @@ A lapped transform of hundreds of bands has frames of tens of milliseconds, whic
 short training of the U-Net does not learn when a machine strikes. So for machines whose sound comes and goes all that
 varies with time is modelled apart and fitted to training clips: the *states* of the machine (`event_states`), each with
 a spectrum of its own at 8 ms; which state follows which, and after how long; and by the words of the caption the level
-of the background in every band, the gain of every state and what is heard of events in narrow bands, where an ear tells
-them apart (`fine_spectra`), drawn as levels are (`levels.Group`). What is left is white noise, and the U-Net has
-nothing to add.
+of the background in every band, the gain of every state, what is heard of events in narrow bands, where an ear tells
+them apart (`fine_spectra`), and how loud the lowest ones are over time other than all that tells (`envelope_moments`),
+drawn as levels are (`levels.Group`). What is left is white noise, and the U-Net has nothing to add.
 
 When things happen is drawn from a Markov chain of *spells*: in turn, something happens or it is quiet, and how long a
 spell lasts depends on the three before it (a semi-Markov chain; S.-Z. Yu, "Hidden semi-Markov models", Artificial
@@ -23,7 +23,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +34,7 @@ from torch import Tensor
 from asdbench import UserError
 
 from ..randomness import stream
+from .envelope_moments import group_count, moments_of, with_moments
 from .event_states import States, colour_edges, fit_states
 from .fine_spectra import fine_spectra, in_long_frames
 from .lapped_transform import LappedTransform
@@ -68,7 +69,7 @@ _FAULT = "fault"
 _SUPPORT = 12
 """Clips that a pair of words needs to be a feature: what a severity does depends on the fault."""
 _LOUDEST = 2.0
-"""Nepers by which a gain, a colour or a fine factor that is drawn may differ from the mean."""
+"""Nepers by which what is drawn may differ from the mean, but for levels."""
 _SILENT = 1e-4
 """Least power of white noise in a band: a few frames of it may hardly have any."""
 _FINE_HZ = 2000
@@ -95,6 +96,40 @@ class EventClip:
     labels: Mapping[str, frozenset[str]]
 
 
+class _Sound(NamedTuple):
+    """What captions tell of a clip; in a group these numbers come one after the other.
+
+    Attributes:
+        levels: log amplitude of the background in each band of the latents.
+        gains: log amplitude of each state.
+        colour: log amplitude of all states in each group of bands of the short transform.
+        fine: log amplitude of events relative to that, in each band of the latents below `_FINE_HZ`.
+        means: mean log amplitude of narrow groups of bands, relative to that of a clip as the others tell it, see
+            `envelope_moments`.
+        deviations: log of how far these deviate from their mean, relative to the same.
+    """
+
+    levels: Array
+    gains: Array
+    colour: Array
+    fine: Array
+    means: Array
+    deviations: Array
+
+    @classmethod
+    def counts(cls, states: States, codec: LappedTransform) -> list[int]:
+        """How many numbers of each sort there are."""
+        counts = {
+            "levels": codec.bands,
+            "gains": len(states.spectra),
+            "colour": len(colour_edges(states.spectra.shape[1])) - 1,
+            "fine": _fine_bands(codec),
+            "means": group_count(codec),
+            "deviations": group_count(codec),
+        }
+        return [counts[name] for name in cls._fields]
+
+
 @dataclass(frozen=True)
 class _Kind:
     """The clips of a machine and condition.
@@ -102,8 +137,7 @@ class _Kind:
     Attributes:
         machine: machine type.
         states: of the machine.
-        group: log amplitudes by caption: of the background in each band of the latents, the gain of each state, the
-            colour of all, and their factor in each band of the latents below `_FINE_HZ`.
+        group: what is told of clips, by caption.
         labels: words of each clip that was fitted to, and how much each counts where clips like those of a caption are
             sought.
         paths: of the same clips.
@@ -114,6 +148,14 @@ class _Kind:
     group: Group
     labels: tuple[Mapping[str, int], ...]
     paths: tuple[StatePath, ...]
+
+    def draw(self, words: frozenset[str], codec: LappedTransform, random: np.random.Generator) -> _Sound:
+        """Draw how a clip sounds: as loud as any, but otherwise not too far from the mean."""
+        ends = np.cumsum(_Sound.counts(self.states, codec))[:-1]
+        drawn, usual = (_Sound(*np.split(told, ends)) for told in (self.group.draw(words, random), self.group.mean))
+        pairs = zip(drawn, usual, strict=True)
+        near = _Sound(*(np.clip(value, mean - _LOUDEST, mean + _LOUDEST) for value, mean in pairs))
+        return near._replace(levels=drawn.levels)
 
     def draw_path(self, words: frozenset[str], frames: int, random: np.random.Generator) -> npt.NDArray[np.int64]:
         """Draw the state in each frame, shape (frames,).
@@ -232,25 +274,24 @@ class EventModel(Stored):
         kind = self._kind(words)
         if kind is None:
             raise ValueError(f"the caption '{caption}' tells of no machine with events")
-        drawn, mean, bands = kind.group.draw(words, random), kind.group.mean, self.codec.bands
-        loudest = np.r_[np.full(bands, np.inf), np.full(len(mean) - bands, _LOUDEST)]
-        drawn = np.clip(drawn, mean - loudest, mean + loudest)
-        sizes = bands, len(kind.states.spectra), len(colour_edges(self._short.bands)) - 1
-        levels, gains, colour, fine = np.split(drawn, np.cumsum(sizes))
-        path = kind.draw_path(words, unit.shape[1] * bands // self._short.bands, random)
-        added = kind.states.added(np.exp(2 * gains), np.exp(2 * colour))[path].T
-        factor = np.exp(np.pad(fine, (0, bands - len(fine))))[:, None]
+        sound = kind.draw(words, self.codec, random)
+        path = kind.draw_path(words, unit.shape[1] * self.codec.bands // self._short.bands, random)
+        added = kind.states.added(np.exp(2 * sound.gains), np.exp(2 * sound.colour))[path].T
+        level, factor = np.exp(sound.levels)[:, None], np.ones((len(unit), 1))
+        factor[: len(sound.fine), 0] = np.exp(sound.fine)
+        events = np.square(factor) * in_long_frames(added, self.codec.bands // self._short.bands)
+        power = events + np.square(level)
         # What is told of a clip is what was heard in it, and so is made: noise must not vary that once more.
-        events = np.square(factor) * in_long_frames(added, bands // self._short.bands)
-        share = events / (events + np.exp(2 * levels)[:, None])
-        tones = with_tones(unit, levels, float(kind.group.tonal[0]), self.codec, random).cpu().double().numpy()
-        behind = self._short_frames(np.exp(levels)[:, None] * _of_unit_power(tones, 1 - share))
+        share = events / power
+        tones = with_tones(unit, sound.levels, float(kind.group.tonal[0]), self.codec, random).cpu().double().numpy()
+        behind = self._short_frames(level * _of_unit_power(tones, 1 - share))
         heard = self._short_frames(factor * _of_unit_power(random.standard_normal(unit.shape), share))
         # How far the energy of events varies was measured together with what is behind them.
-        deviation = np.sqrt(self._in_short_bands(np.exp(levels)) + self._in_short_bands(factor) * added)
+        deviation = np.sqrt(self._in_short_bands(level) + self._in_short_bands(factor) * added)
         noise = (behind + heard * np.sqrt(added)) / deviation
         made = torch.from_numpy(kind.states.shaped(noise, path) * deviation).float()
-        return self.codec.transform(self._short.inverse(made[None]).to(unit))[0]
+        latents = self.codec.transform(self._short.inverse(made[None]).to(unit))[0]
+        return with_moments(latents, power, self.codec, sound.means, sound.deviations)
 
     def _in_short_bands(self, amplitude: Array) -> Array:
         """Mean power in each band of the short transform, shape (bands, 1)."""
@@ -344,27 +385,34 @@ def _fit_machine(clips: Sequence[EventClip], codec: LappedTransform, seed: int) 
     short, machine = short_transform(codec), clips[0].machine
     coefficients = torch.stack([short.transform(codec.inverse(clip.latents[None]))[0].T for clip in clips])
     states, heard = fit_states(coefficients.square().numpy(), seed)
-    found, shares, ratio, fine = [], [], codec.bands // short.bands, _fine_bands(codec)
+    sounds, shares, ratio, fine = [], [], codec.bands // short.bands, _fine_bands(codec)
     for clip, path, gains, colour, background in zip(
         clips, heard.paths, heard.gains, heard.colours, heard.backgrounds, strict=True
     ):
         added = in_long_frames(states.added(gains, colour)[path].T, ratio)
         latents = clip.latents.double().numpy()
         behind, factor = fine_spectra(np.square(latents), np.repeat(background, ratio), added)
-        found.append(np.log(np.r_[behind, gains, colour, factor[:fine]]) / 2)
+        means, deviations = moments_of(clip.latents, behind[:, None] + factor[:, None] * added, codec)
+        sound = _Sound(
+            levels=np.log(behind) / 2,
+            gains=np.log(gains) / 2,
+            colour=np.log(colour) / 2,
+            fine=np.log(factor[:fine]) / 2,
+            means=means,
+            deviations=deviations,
+        )
+        sounds.append(np.concatenate(sound))
         alone = 1 + factor[:, None] * added / behind[:, None]
         shares.append(tonal_shares(torch.from_numpy(latents / np.sqrt(alone))))
-    amplitudes = np.array(found)
+    told = np.array(sounds)
     kinds = []
     for names in sorted({clip.names for clip in clips}):
         rows = [row for row, clip in enumerate(clips) if clip.names == names]
-        told = [words_of(clips[row].caption) for row in rows]
+        captions = [words_of(clips[row].caption) for row in rows]
         labels = [_unlike(names, clips[row].labels) for row in rows]
         vocabulary = frozenset[str]().union(*(words for label in labels for words in label.values()))
         steady = [shares[row] for row in rows]
-        group = Group.fit(
-            names, amplitudes[rows], told, vocabulary, True, steady, pair_support=_SUPPORT, estimated=True
-        )
+        group = Group.fit(names, told[rows], captions, vocabulary, True, steady, pair_support=_SUPPORT, estimated=True)
         paths = tuple(heard.paths[row] for row in rows)
         kinds.append(_Kind(machine, states, group, tuple(_counted(labels, paths, states)), paths))
     return kinds
@@ -450,7 +498,7 @@ def _check(kind: _Kind, codec: LappedTransform) -> None:
     states, bands = kind.states.spectra.shape
     if bands != short_transform(codec).bands:
         raise ValueError(f"states of {bands} bands")
-    kind.group.check(_ARRAYS, codec.bands + states + len(colour_edges(bands)) - 1 + _fine_bands(codec))
+    kind.group.check(_ARRAYS, sum(_Sound.counts(kind.states, codec)))
     if not np.isfinite(kind.states.spectra).all() or not (np.abs(kind.states.exponents - 0.5) <= 0.5).all():
         raise ValueError("numbers that are not finite")
     if len({len(kind.labels), len(kind.paths), len(kind.group.scores)}) > 1:

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from asdbench import UserError
+from asdbench.generators.mimii_gen.latents.envelope_moments import group_count, moments_of
 from asdbench.generators.mimii_gen.latents.events import FILE, EventClip, EventModel, short_transform
 from asdbench.generators.mimii_gen.latents.lapped_transform import LappedTransform
 from asdbench.generators.mimii_gen.latents.levels import words_of
@@ -71,6 +72,71 @@ def test_events_come_as_often_and_as_loud_as_the_caption_says(model: EventModel)
         assert np.median(np.diff(starts)) == pytest.approx(period, abs=2)
 
 
+def test_means_and_deviations_of_narrow_bands_are_heard_as_they_are_told(
+    model: EventModel, codec: LappedTransform
+) -> None:
+    groups = group_count(codec)
+    louder, rougher = np.zeros((2, len(model._kinds[0].group.mean)))
+    louder[-2 * groups : -groups] = 0.5
+    rougher[-groups:] = 0.2
+    usual, loud, rough = (
+        np.mean([moments_of(clip, np.ones(clip.shape), codec) for clip in clips], axis=0)
+        for clips in (
+            made(told, ["slow"] * 4, [0, 1, 2, 3]) for told in (model, shifted(model, louder), shifted(model, rougher))
+        )
+    )
+    np.testing.assert_allclose(loud - usual, np.array([[0.5], [0.0]]) * np.ones(groups), atol=0.08)
+    np.testing.assert_allclose((rough - usual)[0], 0.0, atol=0.1)
+    assert np.mean((rough - usual)[1]) == pytest.approx(0.17, abs=0.05)
+
+
+def test_what_a_caption_leaves_open_is_heard_and_made_together(codec: LappedTransform) -> None:
+    """Some clips of a caption have many events and some have one: narrow bands differ, and the background does not."""
+    clips = []
+    for number in range(16):
+        random = np.random.default_rng(number)
+        power = np.full(FRAMES, SOFT)
+        power[random.integers(40) :: (40, 400)[number % 2]] = 100 * LOUD
+        short = random.standard_normal((128, FRAMES)) * np.sqrt(power)
+        wave = LappedTransform(128).inverse(torch.from_numpy(short)[None].float())
+        clips.append(EventClip(codec.transform(wave)[0], "drum", ("drum", "normal"), caption("slow"), {}))
+    fitted = EventModel.fit(clips, codec, 0)
+    power = loudness(fitted, made(fitted, ["slow"] * 24, list(range(24))))
+    real = loudness(fitted, torch.stack([clip.latents for clip in clips]))
+    counts = (power > np.sqrt(SOFT * LOUD * 100)).mean(axis=1)
+    assert counts.max() > 4 * counts.min()
+    assert power.max() < 2 * real.max()
+    np.testing.assert_allclose(np.median(power, axis=1), SOFT, rtol=0.3)
+
+
+def test_a_clip_may_be_as_loud_as_any_and_is_otherwise_not_far_from_the_mean(
+    model: EventModel, codec: LappedTransform
+) -> None:
+    kind = model._kinds[0]
+    far = replace(kind, group=replace(kind.group, rest=np.full(len(kind.group.mean), 100.0)))
+    drawn = np.concatenate(far.draw(words_of(caption("slow")), codec, np.random.default_rng(0)))
+    distance = np.abs(drawn - kind.group.mean)
+    assert np.median(distance[:512]) > 50
+    assert distance[512:].max() == pytest.approx(2)
+
+
+def shifted(model: EventModel, told: np.ndarray, **changes: np.ndarray) -> EventModel:
+    """The same model whose groups tell more."""
+    kinds = [replace(kind, group=replace(kind.group, mean=kind.group.mean + told, **changes)) for kind in model._kinds]
+    return EventModel(model.codec, kinds)
+
+
+def test_a_clip_shorter_than_those_fitted_to_is_like_part_of_one(model: EventModel) -> None:
+    """Half of those that last 0.4 s have no slow event, and are not louder for it."""
+    noise = torch.randn(64, 512, 13, generator=torch.Generator().manual_seed(0))
+    latents = model.make(noise, [caption("slow")] * 64, list(range(64)))
+    assert latents.shape == noise.shape
+    power = loudness(model, latents)
+    silent = ~(power > np.sqrt(SOFT * LOUD)).any(axis=1)
+    assert 0.25 < silent.mean() < 0.75
+    assert power[silent].mean() == pytest.approx(SOFT, rel=0.1)
+
+
 def test_a_clip_depends_on_its_caption_and_seed_alone(model: EventModel) -> None:
     together = made(model, ["slow", "fast", "slow"], [1, 2, 3])
     torch.testing.assert_close(together[1:2], made(model, ["fast"], [2]))
@@ -82,11 +148,8 @@ def test_the_background_has_tones_where_it_stands_out(model: EventModel) -> None
     line[200] = 3.0
     kurtosis = []
     for tonal in (0.0, 1.0):
-        kinds = [
-            replace(kind, group=replace(kind.group, mean=kind.group.mean + line, tonal=np.array([tonal])))
-            for kind in model._kinds
-        ]
-        band = made(EventModel(model.codec, kinds), ["slow"] * 8, list(range(8)))[:, 200].double()
+        ringing = shifted(model, line, tonal=np.array([tonal]))
+        band = made(ringing, ["slow"] * 8, list(range(8)))[:, 200].double()
         kurtosis.append(float((band.pow(4).mean(dim=1) / band.square().mean(dim=1).square()).median()))
     assert kurtosis[1] < 2.2 < 2.5 < kurtosis[0]  # that of a cosine is 1.5, that of noise 3
 
