@@ -34,7 +34,7 @@ FEATURES = {"mean": slice(0, 128), "mean, deviation": slice(0, 256)}
 BOUNDS = (0.8, 1.2)
 """Severities between which these words change."""
 JUDGES = ("ae_mse", "logmel_knn")
-SEEDS = (9, 81, 82)
+SEEDS = (9, 83, 84)
 """Of the clips that the classifier learns from, of the real clips that are recognised, and of labels."""
 
 

@@ -113,7 +113,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=3)
     parser.add_argument("--guidance", type=float, default=1.0)
     parser.add_argument("--effects", action="store_true")
-    parser.add_argument("--seeds", type=int, nargs=2, default=(81, 82), help="of real test clips, and of labels")
+    parser.add_argument("--seeds", type=int, nargs=2, default=(83, 84), help="of real test clips, and of labels")
     given = parser.parse_args()
     settings = {"inference_steps": given.steps, "guidance_scale": given.guidance, "sampling_batch": 4}
     rows: list[dict[str, object]] = []

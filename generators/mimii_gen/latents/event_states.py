@@ -86,6 +86,22 @@ class States:
         """
         return np.asarray(gains[:, None] * (self.spectra * _spread(colour, colour_edges(self.spectra.shape[1]))))
 
+    def added_along(self, path: npt.NDArray[np.integer], gains: Array, colour: Array) -> Array:
+        """Power that the states of a path add to the background of a clip, shape (bands, T).
+
+        Which of the quiet states a frame is in, chance decides; noise that followed it would be rougher than it is. So
+        in all frames of quiet states they add what they do on average.
+
+        Args:
+            path: the state in each frame, shape (T,).
+            gains: see `added`.
+            colour: see `added`.
+        """
+        power, quiet = self.added(gains, colour)[path].T, self.quiet[path]
+        if quiet.any():
+            power[:, quiet] = power[:, quiet].mean(axis=1, keepdims=True)
+        return power
+
     def shaped(self, noise: Array, path: npt.NDArray[np.integer]) -> Array:
         """Make Gaussian noise of unit power into noise whose energy varies as that of the states.
 

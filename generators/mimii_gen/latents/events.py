@@ -276,7 +276,7 @@ class EventModel(Stored):
             raise ValueError(f"the caption '{caption}' tells of no machine with events")
         sound = kind.draw(words, self.codec, random)
         path = kind.draw_path(words, unit.shape[1] * self.codec.bands // self._short.bands, random)
-        added = kind.states.added(np.exp(2 * sound.gains), np.exp(2 * sound.colour))[path].T
+        added = kind.states.added_along(path, np.exp(2 * sound.gains), np.exp(2 * sound.colour))
         level, factor = np.exp(sound.levels)[:, None], np.ones((len(unit), 1))
         factor[: len(sound.fine), 0] = np.exp(sound.fine)
         events = np.square(factor) * in_long_frames(added, self.codec.bands // self._short.bands)
@@ -389,7 +389,7 @@ def _fit_machine(clips: Sequence[EventClip], codec: LappedTransform, seed: int) 
     for clip, path, gains, colour, background in zip(
         clips, heard.paths, heard.gains, heard.colours, heard.backgrounds, strict=True
     ):
-        added = in_long_frames(states.added(gains, colour)[path].T, ratio)
+        added = in_long_frames(states.added_along(path, gains, colour), ratio)
         latents = clip.latents.double().numpy()
         behind, factor = fine_spectra(np.square(latents), np.repeat(background, ratio), added)
         means, deviations = moments_of(clip.latents, behind[:, None] + factor[:, None] * added, codec)

@@ -34,8 +34,9 @@ def happening(frames: int = FRAMES) -> np.ndarray:
 def power_of(fitted: tuple[States, Heard], clip: int) -> np.ndarray:
     """Power of a clip as it was fitted, shape (bands, T)."""
     states, heard = fitted
-    added = states.added(heard.gains[clip], heard.colours[clip])[heard.paths[clip]].T
-    return heard.backgrounds[clip][:, None] + added
+    return heard.backgrounds[clip][:, None] + states.added_along(
+        heard.paths[clip], heard.gains[clip], heard.colours[clip]
+    )
 
 
 def test_events_are_found_when_they_happen(fitted: tuple[States, Heard]) -> None:
@@ -58,6 +59,17 @@ def test_the_first_state_is_the_background_alone(fitted: tuple[States, Heard]) -
     states, heard = fitted
     assert not states.spectra[0].any()
     assert not states.added(heard.gains[0], heard.colours[0])[0].any()
+
+
+def test_quiet_states_add_the_same_in_all_frames_and_others_what_is_theirs() -> None:
+    spectra = np.array([0.0, 3.0, 50.0])[:, None] * np.linspace(1, 2, BANDS)
+    states = States(spectra, np.array([True, True, False]), np.ones_like(spectra))
+    path, colour = np.array([0, 1, 2, 0, 0, 2]), np.full(len(colour_edges(BANDS)) - 1, 0.5)
+    added = states.added_along(path, np.array([1.0, 2.0, 3.0]), colour)
+    quiet, loud = 2 * 3 / 4, 3 * 50
+    expected = np.array([quiet, quiet, loud, quiet, quiet, loud]) * (0.5 * np.linspace(1, 2, BANDS))[:, None]
+    np.testing.assert_allclose(added, expected)
+    np.testing.assert_allclose(states.added_along(np.array([2, 2]), np.ones(3), 2 * colour), np.tile(spectra[2:].T, 2))
 
 
 def test_few_frames_have_few_states() -> None:

@@ -109,6 +109,23 @@ def test_what_a_caption_leaves_open_is_heard_and_made_together(codec: LappedTran
     np.testing.assert_allclose(np.median(power, axis=1), SOFT, rtol=0.3)
 
 
+def test_quiet_states_are_no_rougher_than_one(model: EventModel, codec: LappedTransform) -> None:
+    """A path that goes to and fro between two of them is noise of one power."""
+    kind = model._kinds[0]
+    spectra = np.array([0.0, 8 * SOFT])[:, None] * np.ones(kind.states.spectra.shape[1])
+    states = replace(kind.states, spectra=spectra, quiet=np.ones(2, dtype=bool), exponents=np.ones_like(spectra))
+    sizes = [512, len(kind.states.spectra) - 2]
+    kept = np.r_[: sizes[0] + 2, sum(sizes) + 2 : len(kind.group.mean)]
+    group = replace(
+        kind.group,
+        **{name: getattr(kind.group, name)[..., kept] for name in ("mean", "slopes", "directions", "rest")},
+    )
+    path = (np.arange(FRAMES) // 20 % 2).astype(np.uint8)
+    flickering = EventModel(codec, [replace(kind, states=states, group=group, paths=(path,) * len(kind.paths))])
+    power = loudness(flickering, made(flickering, ["slow"] * 4, [0, 1, 2, 3])).reshape(4, -1, 20).mean(axis=2)
+    assert power.std() < 0.1 * power.mean()
+
+
 def test_a_clip_may_be_as_loud_as_any_and_is_otherwise_not_far_from_the_mean(
     model: EventModel, codec: LappedTransform
 ) -> None:
