@@ -36,6 +36,8 @@ _SILENT = 1e-5
 """Amplitude below which all groups of a frame are digital silence, which no model has."""
 _QUIET = 1e-12
 """Least power: silence has a logarithm too."""
+_STEADY = 1e-3
+"""Least deviation in nepers, for the same reason."""
 
 
 def group_count(codec: LappedTransform) -> int:
@@ -84,8 +86,8 @@ def _edges(codec: LappedTransform) -> npt.NDArray[np.int64]:
 
 
 def _deviations(envelopes: Array) -> Array:
-    """Deviation over time; that of silence is not zero, so that it has a logarithm."""
-    return np.asarray(np.maximum(envelopes.std(axis=1), 1e-3))
+    """Deviation over time, shape (groups,)."""
+    return np.asarray(np.maximum(envelopes.std(axis=1), _STEADY))
 
 
 def _of_model(envelopes: Array) -> Array:

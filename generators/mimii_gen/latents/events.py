@@ -392,7 +392,8 @@ def _fit_machine(clips: Sequence[EventClip], codec: LappedTransform, seed: int) 
         added = in_long_frames(states.added_along(path, gains, colour), ratio)
         latents = clip.latents.double().numpy()
         behind, factor = fine_spectra(np.square(latents), np.repeat(background, ratio), added)
-        means, deviations = moments_of(clip.latents, behind[:, None] + factor[:, None] * added, codec)
+        power = behind[:, None] + factor[:, None] * added
+        means, deviations = moments_of(clip.latents, power, codec)
         sound = _Sound(
             levels=np.log(behind) / 2,
             gains=np.log(gains) / 2,
@@ -402,8 +403,7 @@ def _fit_machine(clips: Sequence[EventClip], codec: LappedTransform, seed: int) 
             deviations=deviations,
         )
         sounds.append(np.concatenate(sound))
-        alone = 1 + factor[:, None] * added / behind[:, None]
-        shares.append(tonal_shares(torch.from_numpy(latents / np.sqrt(alone))))
+        shares.append(tonal_shares(torch.from_numpy(latents / np.sqrt(power / behind[:, None]))))
     told = np.array(sounds)
     kinds = []
     for names in sorted({clip.names for clip in clips}):

@@ -114,8 +114,7 @@ def test_quiet_states_are_no_rougher_than_one(model: EventModel, codec: LappedTr
     kind = model._kinds[0]
     spectra = np.array([0.0, 8 * SOFT])[:, None] * np.ones(kind.states.spectra.shape[1])
     states = replace(kind.states, spectra=spectra, quiet=np.ones(2, dtype=bool), exponents=np.ones_like(spectra))
-    sizes = [512, len(kind.states.spectra) - 2]
-    kept = np.r_[: sizes[0] + 2, sum(sizes) + 2 : len(kind.group.mean)]
+    kept = np.r_[: 512 + 2, 512 + len(kind.states.spectra) : len(kind.group.mean)]  # the gains of two states
     group = replace(
         kind.group,
         **{name: getattr(kind.group, name)[..., kept] for name in ("mean", "slopes", "directions", "rest")},
