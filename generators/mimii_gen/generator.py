@@ -13,6 +13,7 @@ import pydantic
 from asdbench import GeneratedClip, Generator, Request, Training, UserError, setting
 
 from .diffusion.limits import check_inference_steps, check_schedule
+from .older import refuse_older
 from .shipped import model_place
 
 if TYPE_CHECKING:
@@ -67,11 +68,7 @@ class MimiiGen(Generator):
     train_text_encoder: bool = setting(False, description="train the text encoder too (eq. 3)")
     learned_null: bool = setting(False, description="train the null embedding; else it encodes the empty caption")
 
-    codec: str = setting(
-        "facebook/encodec_24khz",
-        min_length=1,
-        description="EnCodec: hub id or folder; mdct or mdct:BANDS: a lapped transform, which loses nothing",
-    )
+    codec: str = setting("facebook/encodec_24khz", min_length=1, description="EnCodec: hub id or folder")
     bandwidth: float | None = setting(24.0, gt=0, description="of the codec in kbps; None for its highest")
     seconds: float | None = setting(
         None,
@@ -82,16 +79,6 @@ class MimiiGen(Generator):
     channels: int = setting(16, ge=1, description="channels of the reshaped latents: 16 as in the paper")
     normalization: Literal["channel", "dimension", "none"] = setting(
         "channel", description="of latents to mean 0, variance 1: by channel as in the paper, by dimension, or none"
-    )
-
-    levels: Literal["diffused", "modelled"] = setting(
-        "diffused",
-        description="of each band: diffused: the U-Net makes them; modelled: drawn from a linear model of the caption",
-    )
-    events: Literal["diffused", "modelled"] = setting(
-        "diffused",
-        description="of sounds that come and go: diffused: the U-Net makes them; modelled: drawn from a chain of "
-        "states (needs levels: modelled and codec: mdct:BANDS)",
     )
 
     preset: Literal["smoke", "mini", "tiny", "small", "base", "paper"] = setting(
@@ -176,11 +163,6 @@ class MimiiGen(Generator):
             ends = self.beta_start, self.beta_end
             check_schedule(self.timesteps, self.beta_schedule, *ends, prediction, self.zero_terminal_snr)
             check_inference_steps(self.inference_steps, self.timesteps, self.sampler)
-            if self.events == "modelled" and (self.levels != "modelled" or self.codec.partition(":")[0] != "mdct"):
-                raise UserError(
-                    f"events is 'modelled' with levels '{self.levels}' and codec '{self.codec}', expected levels "
-                    "'modelled' and a lapped transform, such as 'mdct:512'"
-                )
             if self.accumulation is not None and self.batch_size % self.accumulation:
                 raise UserError(
                     f"batch_size is {self.batch_size}, expected a multiple of accumulation, {self.accumulation}"
@@ -197,10 +179,12 @@ class MimiiGen(Generator):
                 found["caption_model"] = identity_of(self.caption_model, "caption_model")
             return found
         named = {"codec": self.codec, "text_encoder": self.text_encoder}
-        made = {name: value for name, value in named.items() if value == "new" or value.partition(":")[0] == "mdct"}
         if self.captions == "t5":
             named["caption_model"] = self.caption_model
-        found = made | {name: identity_of(value, name) for name, value in named.items() if name not in made}
+        found = {
+            name: value if (name, value) == ("text_encoder", "new") else identity_of(value, name)
+            for name, value in named.items()
+        }
         if self.captions not in CAPTION_SOURCES:
             try:
                 found["captions"] = identity_of(self.captions, "captions", file=True)
@@ -210,8 +194,14 @@ class MimiiGen(Generator):
         return found
 
     def place_of(self, trained: Path | None) -> str:
-        """Folder or hub id of the model: what was trained in this benchmark, else the ``checkpoint``."""
-        return str(trained) if trained is not None else model_place(self.checkpoint or "")
+        """Folder or hub id of the model: what was trained in this benchmark, else the ``checkpoint``.
+
+        Raises:
+            UserError: the folder is that of an older version; see `refuse_older`.
+        """
+        place = str(trained) if trained is not None else model_place(self.checkpoint or "")
+        refuse_older(place)
+        return place
 
     def needs_training(self) -> bool:
         return self.checkpoint is None

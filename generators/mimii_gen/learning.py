@@ -18,19 +18,15 @@ from asdbench.pretrained.device import choose_device
 from asdbench.pretrained.hub import quiet
 
 from .conditioning.captioning import Captioned, captioned_clips
-from .conditioning.captions import CaptionRow, Description, group_words, label_values, readable, write_captions
+from .conditioning.captions import CaptionRow, write_captions
 from .conditioning.new_text import NAME as NEW_TEXT
 from .conditioning.new_text import new_text_encoder
 from .conditioning.text import TextEncoder
 from .diffusion.backbone import PRESETS, build_backbone, smallest_frames
 from .diffusion.schedule import NoiseSchedule
 from .latents.cache import LatentCache
-from .latents.events import CLIPS, EventClip, EventModel
 from .latents.interface import LatentCodec, load_codec
-from .latents.lapped_transform import LappedTransform
-from .latents.levels import CONDITIONS, LevelModel, motion_of, unit_bands, words_of
 from .latents.space import LatentSpace, LatentStatistics
-from .latents.tones import tonal_shares
 from .model_card import ModelCard, Part, write_model_card
 from .pipeline import MimiiGenPipeline
 from .preview import save_grid
@@ -64,21 +60,10 @@ def learn(generator: MimiiGen, training: Training) -> None:
     text = _text_encoder(generator, captioned, device)
     cache = _encoded(clips, codec, training)
     examples = [clip.example for clip in captioned]
-    levels = None
-    if generator.levels == "modelled":
-        levels = _levels(captioned, settings.validation_share, cache, codec)
-    events = None
-    if levels is not None and generator.events == "modelled":
-        events = _events(captioned, settings.validation_share, cache, codec, levels, generator.seed)
-    statistics = _statistics(examples, settings.validation_share, cache, codec, levels)
+    statistics = _statistics(examples, settings.validation_share, cache, codec)
     space = statistics.space(generator.channels, generator.normalization, codec.identity)
     unet = build_backbone(
-        generator.preset,
-        generator.channels,
-        text.dim,
-        generator.seed % 2**63,
-        flat=space.height == 1,
-        level_dim=None if levels is None else CONDITIONS,
+        generator.preset, generator.channels, text.dim, generator.seed % 2**63, flat=space.height == 1
     )
     num_samples = _num_samples(generator, clips, cache, codec)
     if codec.num_frames(num_samples) < smallest_frames(unet):
@@ -87,7 +72,7 @@ def learn(generator: MimiiGen, training: Training) -> None:
             f"seconds: the clips to train on last {num_samples / codec.sample_rate:.3f} s, "
             f"the U-Net '{generator.preset}' needs at least {least:.3f} s"
         )
-    parts = Parts(unet, schedule, text, codec, space, levels=levels, events=events)
+    parts = Parts(unet, schedule, text, codec, space)
     model = _Model(parts, num_samples)
     trained = train(
         parts,
@@ -129,9 +114,6 @@ class _Model:
             text_encoder=parts.text_encoder.model,
             tokenizer=parts.text_encoder.tokenizer,
             codec=parts.codec.model,
-            lapped_transform=parts.codec.to_dict() if isinstance(parts.codec, LappedTransform) else None,
-            levels=parts.levels,
-            events=parts.events,
             latent_space=parts.space.to_dict(),
             null_embedding=null.cpu().tolist(),
             bandwidth=parts.codec.bandwidth,
@@ -208,20 +190,13 @@ def _encoded(clips: ClipSet, codec: LatentCodec, training: Training) -> LatentCa
     return cache
 
 
-def _statistics(
-    examples: Sequence[Example], share: float, cache: LatentCache, codec: LatentCodec, levels: LevelModel | None
-) -> LatentStatistics:
+def _statistics(examples: Sequence[Example], share: float, cache: LatentCache, codec: LatentCodec) -> LatentStatistics:
     """Statistics of the latents that are trained on, without those that validate."""
-    statistics = LatentStatistics(codec.dim if levels is None else levels.shape_dim)
+    statistics = LatentStatistics(codec.dim)
     taught, _ = split_examples(examples, share)
-    for content, caption in {example.content_hash: example.caption for example in taught}.items():
-        latents = _latents(cache, codec, content)
-        statistics.update(latents if levels is None else levels.split(latents, [caption])[0])
+    for content in dict.fromkeys(example.content_hash for example in taught):
+        statistics.update(codec.latents(torch.from_numpy(cache.codes(content).astype("int64"))[None]))
     return statistics
-
-
-def _latents(cache: LatentCache, codec: LatentCodec, content: str) -> torch.Tensor:
-    return codec.latents(torch.from_numpy(cache.codes(content).astype("int64"))[None])
 
 
 def _text_encoder(generator: MimiiGen, captioned: Sequence[Captioned], device: torch.device) -> TextEncoder:
@@ -234,85 +209,6 @@ def _text_encoder(generator: MimiiGen, captioned: Sequence[Captioned], device: t
     text = new_text_encoder(captions, generator.text_length, generator.pooling, seed)
     text.model.to(device)
     return text
-
-
-def _levels(captioned: Sequence[Captioned], share: float, cache: LatentCache, codec: LatentCodec) -> LevelModel:
-    """Fit the levels of the clips that are trained on, by machine and condition."""
-    clips = _taught(captioned, share)
-    levels, motion, shares = [], [], []
-    for clip in clips:
-        latents = _latents(cache, codec, clip.example.content_hash)
-        unit, level = unit_bands(latents)
-        levels.append(level[0])
-        motion.append(motion_of(unit))
-        shares.append(tonal_shares(latents[0]) if isinstance(codec, LappedTransform) else np.zeros(0))
-    told = [clip.description for clip in clips]
-    return LevelModel.fit(
-        torch.stack(levels).double().cpu().numpy(),
-        [clip.example.caption for clip in clips],
-        [group_words(description) for description in told],
-        {value for description in told for value in label_values(description)},
-        np.array(motion),
-        shares,
-        bases={group_words(description): group_words(_as_normal(description)) for description in told},
-        scaling=_severity_words(told),
-    )
-
-
-def _severity_words(told: Sequence[Description]) -> set[str]:
-    """Words for the severity of clips, such as "barely audible", without those that also tell anything else.
-
-    A caption that has the latter, say of a load that is "slight", need not tell of a severity.
-    """
-    others = {word for each in told for word in words_of(replace(each, severity=None).metadata_text())}
-    severities = {each.severity_word for each in told if each.severity_word}
-    return {severity for severity in severities if others.isdisjoint(words_of(severity))}
-
-
-def _as_normal(description: Description) -> Description:
-    return replace(description, condition="normal", fault=None, severity=None)
-
-
-def _events(
-    captioned: Sequence[Captioned], share: float, cache: LatentCache, codec: LatentCodec, levels: LevelModel, seed: int
-) -> EventModel | None:
-    """Fit the events of the machines whose sound comes and goes, to some clips of each condition; None without any."""
-    if not isinstance(codec, LappedTransform):
-        raise UserError(f"events: codec '{codec.name}' is no lapped transform, expected one such as 'mdct:512'")
-    chosen: dict[str, dict[str, list[Captioned]]] = {}
-    for clip in sorted(_taught(captioned, share), key=lambda clip: clip.example.content_hash):
-        if levels.is_moving(clip.example.caption):
-            kinds = chosen.setdefault(clip.example.machine, {})
-            kinds.setdefault(clip.example.condition, []).append(clip)
-    clips = []
-    for kinds in chosen.values():
-        lengths = Counter(cache.num_samples(clip.example.content_hash) for kind in kinds.values() for clip in kind)
-        usual = max(lengths, key=lambda length: (lengths[length], length))
-        for kind in kinds.values():
-            kind = [clip for clip in kind if clip.description.fault is not None] or kind  # not those told vaguely
-            clips += [clip for clip in kind if cache.num_samples(clip.example.content_hash) == usual][:CLIPS]
-    if not clips:
-        return None
-    return EventModel.fit(
-        [_event_clip(clip, _latents(cache, codec, clip.example.content_hash)) for clip in clips], codec, seed
-    )
-
-
-def _event_clip(clip: Captioned, latents: torch.Tensor) -> EventClip:
-    told = clip.description
-    labels = dict(told.attributes) | {
-        "fault": told.fault or "",
-        "severity": told.severity_word or "",
-        "domain": told.domain,
-    }
-    words = {name: words_of(readable(value)) for name, value in labels.items()}
-    return EventClip(latents[0].cpu(), told.machine, group_words(told), clip.example.caption, words)
-
-
-def _taught(captioned: Sequence[Captioned], share: float) -> list[Captioned]:
-    """The clips that are trained on, without those that validate."""
-    taught = {example.content_hash for example in split_examples([clip.example for clip in captioned], share)[0]}
-    return [clip for clip in captioned if clip.example.content_hash in taught]
 
 
 def _num_samples(generator: MimiiGen, clips: ClipSet, cache: LatentCache, codec: LatentCodec) -> int:
@@ -386,9 +282,8 @@ def _generated_level(pipeline: MimiiGenPipeline, captioned: Sequence[Captioned],
     made = LatentStatistics(len(statistics.mean))
     captions = [clip.example.caption for clip in chosen]
     latents = pipeline(captions, seeds=range(_MEASURED), output_type="latent")
-    for one, caption in zip(latents, captions, strict=True):
-        latent = torch.from_numpy(one)[None]
-        made.update(latent if pipeline.levels is None else pipeline.levels.split(latent, [caption])[0])
+    for one in latents:
+        made.update(torch.from_numpy(one))
     return _level(made, pipeline.space) / _level(statistics, pipeline.space)
 
 

@@ -72,7 +72,7 @@ def codec_clips(codec: str) -> pd.DataFrame | None:
         codec: the setting ``codec``.
 
     Returns:
-        None where it does not tell: a transform has heard none, and of a downloaded codec nobody knows here.
+        None where it does not tell, as of a downloaded codec.
 
     Raises:
         UserError: the table is damaged.

@@ -90,7 +90,6 @@ def build_backbone(
     seed: int = 0,
     *,
     flat: bool = False,
-    level_dim: int | None = None,
 ) -> UNet2DConditionModel:
     """Build an untrained denoising network.
 
@@ -108,7 +107,6 @@ def build_backbone(
         seed: the weights depend on it only; torch's global random state is left as it was.
         flat: the latents have the height 1. The outer rows of the kernels then meet nothing but padding; they are set
             to zero and stay so, since they have no gradient, and compressed they take no space.
-        level_dim: numbers that tell the network the level of a clip (its ``class_labels``); None for none.
 
     Raises:
         UserError: If there is no preset of that name.
@@ -134,8 +132,6 @@ def build_backbone(
             # Despite its name this is the number of heads of each level.
             attention_head_dim=tuple(channels // preset.head_size for channels in preset.block_out_channels),
             time_embedding_dim=preset.time_embedding_dim,
-            class_embed_type=None if level_dim is None else "projection",
-            projection_class_embeddings_input_dim=level_dim,
         )
     with torch.no_grad():
         if preset.silent_start:

@@ -27,7 +27,6 @@ __all__ = [
     "draw_noise",
     "first_step",
     "guide",
-    "noise_share",
     "sampler_error",
     "set_steps",
 ]
@@ -76,14 +75,6 @@ def first_step(scheduler: Any, strength: float) -> int:
     Where even the last timestep of the sampler is above that, it is the number of steps: nothing is to be done.
     """
     return int((scheduler.timesteps + 1 > strength * scheduler.config.num_train_timesteps).sum())
-
-
-def noise_share(scheduler: Any, strength: float) -> float:
-    """Return how much of the latents is noise where audio-to-audio starts: its deviation, 0 to 1."""
-    begin = first_step(scheduler, strength)
-    if begin == len(scheduler.timesteps):
-        return 0.0
-    return float((1 - scheduler.alphas_cumprod[int(scheduler.timesteps[begin])]).sqrt())
 
 
 def denoise(

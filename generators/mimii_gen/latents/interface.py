@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from .codec import Codec
-from .lapped_transform import LappedTransform
 
 Waveform = npt.NDArray[np.float32]
 
@@ -19,8 +18,7 @@ Waveform = npt.NDArray[np.float32]
 class LatentCodec(Protocol):
     """Between waveforms, codes (small integers that are kept on disk) and latents (what is diffused).
 
-    `Codec` is EnCodec, `LappedTransform` a transform that loses nothing. Shapes and errors: see `Codec`.
-
+    `Codec` is EnCodec. Shapes and errors: see `Codec`.
     """
 
     @property
@@ -49,7 +47,7 @@ class LatentCodec(Protocol):
 
     @property
     def model(self) -> Any:
-        """The network that a pipeline saves; None where there is none."""
+        """The network that a pipeline saves."""
 
     @property
     def dim(self) -> int:
@@ -95,9 +93,9 @@ class LatentCodec(Protocol):
 
 
 def load_codec(name: str, bandwidth: float | None, device: str | torch.device = "cpu") -> LatentCodec:
-    """Load a codec by what the setting ``codec`` says: ``mdct``, ``mdct:BANDS``, a hub id or a folder of an EnCodec.
+    """Load a codec by what the setting ``codec`` says: the hub id or the folder of an EnCodec.
 
     Raises:
         UserError: it cannot be loaded.
     """
-    return LappedTransform.named(name, device) or Codec.load(name, bandwidth, device)
+    return Codec.load(name, bandwidth, device)

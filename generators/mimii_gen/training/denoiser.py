@@ -17,7 +17,6 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from ..conditioning.text import Embeddings, TextEncoder, with_null
 from ..diffusion.schedule import target
 from ..latents.interface import LatentCodec
-from ..latents.levels import LevelModel
 from ..latents.space import LatentSpace
 from .batches import Batch
 
@@ -72,7 +71,6 @@ class Denoiser(nn.Module):
         states: Tensor | None,
         mask: Tensor | None,
         captions: tuple[str, ...],
-        level: Tensor | None = None,
     ) -> Tensor:
         """Predict noise or v.
 
@@ -83,7 +81,6 @@ class Denoiser(nn.Module):
             states: embedded captions, shape (batch, tokens, dim); None where they are embedded here.
             mask: which of the tokens count, shape (batch, tokens).
             captions: the captions themselves.
-            level: what the network is told of the clips' levels, shape (batch, numbers); None where it makes them too.
 
         Returns:
             The prediction, of the shape of ``noisy``.
@@ -100,7 +97,7 @@ class Denoiser(nn.Module):
             # and AdamW leaves out what has none.
             embeddings = Embeddings(embeddings.states + 0.0 * self.null.sum(), embeddings.mask)
         prediction: Tensor = self.unet(
-            noisy, timesteps, embeddings.states, encoder_attention_mask=embeddings.mask, class_labels=level
+            noisy, timesteps, embeddings.states, encoder_attention_mask=embeddings.mask
         ).sample
         return prediction
 
@@ -108,14 +105,7 @@ class Denoiser(nn.Module):
 class Objective:
     """The squared error of each example of a batch (the paper's eqs. 2 and 3, before the expectation)."""
 
-    def __init__(
-        self,
-        codec: LatentCodec,
-        space: LatentSpace,
-        scheduler: DDPMScheduler,
-        device: torch.device,
-        levels: LevelModel | None = None,
-    ) -> None:
+    def __init__(self, codec: LatentCodec, space: LatentSpace, scheduler: DDPMScheduler, device: torch.device) -> None:
         """Prepare.
 
         Args:
@@ -123,10 +113,8 @@ class Objective:
             space: normalises them.
             scheduler: adds the noise.
             device: where the network is.
-            levels: takes the level out of the latents, where the network makes shapes only.
         """
         self._codec, self._space, self._scheduler, self._device = codec, space, scheduler, device
-        self._levels = levels
 
     def errors(self, model: Callable[..., Tensor], batch: Batch) -> Tensor:
         """Return the mean squared error of each example over its own frames, shape (batch,), float32.
@@ -139,19 +127,12 @@ class Objective:
             latents = self._codec.latents(batch.codes)
             batch = batch.map(lambda tensor: tensor.to(self._device, non_blocking=True))
             keep = batch.keep[:, None, None, :].float()
-            told: tuple[Tensor, ...] = ()
-            if self._levels is not None:
-                latents, level = self._levels.split(latents, batch.captions, batch.keep.to(latents.device))
-                told = (self._levels.conditions(level, batch.captions).to(self._device),)
             clean = self._space.to_unet(latents.to(self._device)).float() * keep
             noisy = self._scheduler.add_noise(clean, batch.noise, batch.timesteps)
             wanted = target(self._scheduler, clean, batch.noise, batch.timesteps)
         states, mask = (None, None) if batch.embeddings is None else (batch.embeddings.states, batch.embeddings.mask)
-        prediction = model(noisy, batch.timesteps, batch.drop, states, mask, batch.captions, *told)
+        prediction = model(noisy, batch.timesteps, batch.drop, states, mask, batch.captions)
         squares = (prediction.float() - wanted).square() * keep
-        if self._levels is not None:
-            weights = self._levels.weights().to(squares).reshape(1, *clean.shape[1:3], 1)
-            squares = squares * weights
         elements = keep.sum(dim=(1, 2, 3)) * clean.shape[1] * clean.shape[2]
         return squares.sum(dim=(1, 2, 3)) / elements
 

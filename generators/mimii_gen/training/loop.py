@@ -7,36 +7,29 @@ with the same command ends with the same weights, bit by bit on the same machine
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 import os
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import UNet2DConditionModel
 from torch import Tensor
 
 from asdbench import UserError
 
 from ..conditioning.text import TextEncoder
 from ..diffusion.backbone import smallest_frames
-from ..diffusion.schedule import NoiseSchedule, loss_weights
+from ..diffusion.schedule import loss_weights
 from ..latents.cache import LatentCache
-from ..latents.events import EventModel
-from ..latents.interface import LatentCodec
-from ..latents.levels import LevelModel
-from ..latents.space import LatentSpace
 from .acceleration import build_accelerator, start_trackers
 from .batches import Batch, Batches, ahead, caption_states
 from .denoiser import Denoiser, Objective, average, ema_decay_at, tensors_of
-from .examples import Draws, Example, examples_id, split_examples
+from .examples import Draws, Example, split_examples
+from .identity import identity_of_training
+from .interrupts import uninterrupted
+from .parts import Parts, Progress, Trained
 from .settings import TrainingSettings
 from .state import (
     Checkpoint,
@@ -53,82 +46,6 @@ __all__ = ["Example", "Parts", "Trained", "TrainingSettings", "train"]
 _SECONDS_BETWEEN_NOTES = 0.3
 _MOST_THREADS = 8
 """Threads that make batches for a GPU."""
-
-
-@dataclass
-class Parts:
-    """The parts of a latent diffusion model.
-
-    Attributes:
-        unet: the denoising network.
-        schedule: noise schedule and what the network predicts.
-        text_encoder: embeds the captions.
-        codec: between audio and latents.
-        space: layout and normalisation of the latents.
-        null: the null embedding, shape (tokens, dim); None for the text encoder's encoding of the empty caption.
-        levels: takes the level out of the latents and puts it back; None where the U-Net makes it too.
-        events: makes what comes and goes of some machines; None where the U-Net makes it too.
-    """
-
-    unet: UNet2DConditionModel
-    schedule: NoiseSchedule
-    text_encoder: TextEncoder
-    codec: LatentCodec
-    space: LatentSpace
-    null: Tensor | None = None
-    levels: LevelModel | None = None
-    events: EventModel | None = None
-
-
-@dataclass
-class Trained:
-    """What a training made.
-
-    Attributes:
-        unet: the U-Net with averaged weights, the one to sample from.
-        raw_unet: the U-Net with the weights of the last step (the one that was passed in, trained in place).
-        text_encoder: with averaged weights where it was trained, else the one that was passed in.
-        null: the null embedding that goes with them, shape (tokens, dim), float32, on the CPU.
-        history: a row for every ``log_every`` steps: step, loss and gradient_norm (means over the steps since the row
-            before), validation_loss (None where it was not computed), learning_rate, seconds (since the beginning).
-        validation_loss: the last one, None without validation clips.
-        best_validation_loss: the lowest one.
-        steps: optimiser steps done.
-    """
-
-    unet: UNet2DConditionModel
-    raw_unet: UNet2DConditionModel
-    text_encoder: TextEncoder
-    null: Tensor
-    history: list[dict[str, Any]]
-    validation_loss: float | None
-    best_validation_loss: float | None
-    steps: int
-
-
-@dataclass
-class _Progress:
-    """How far a training is; all of it is saved in checkpoints.
-
-    Attributes:
-        step: optimiser steps done.
-        seconds: time spent on them.
-        losses: sum of the losses since the last row of the history.
-        norms: sum of the gradient norms since then.
-        summed: steps in the sums.
-        validation_loss: the last one.
-        best: the lowest one.
-        history: see `Trained`.
-    """
-
-    step: int = 0
-    seconds: float = 0.0
-    losses: float = 0.0
-    norms: float = 0.0
-    summed: int = 0
-    validation_loss: float | None = None
-    best: float | None = None
-    history: list[dict[str, Any]] = field(default_factory=list)
 
 
 def train(
@@ -202,11 +119,11 @@ class _Training:
         self.report, self.preview = progress, preview
         self.accelerator = build_accelerator(settings, device, work / "logs")
         self.main, device_ = self.accelerator.is_main_process, self.accelerator.device
-        self.now = _Progress()
+        self.now = Progress()
         self.saved: Path | None = None
         self._noted = -math.inf
         joint = settings.train_text_encoder
-        self.identity = _identity(parts, examples, num_frames, settings, seed)
+        self.identity = identity_of_training(parts, examples, num_frames, settings, seed)
         # Dropout in the text encoder would draw from torch's global stream, which no step can repeat: it stays off.
         parts.text_encoder.model.eval()
         null = parts.text_encoder.null() if parts.null is None else parts.null
@@ -226,7 +143,7 @@ class _Training:
             fused=device_.type == "cuda",
         )
         self.scheduler = parts.schedule.scheduler()
-        self.objective = Objective(parts.codec, parts.space, self.scheduler, device_, parts.levels)
+        self.objective = Objective(parts.codec, parts.space, self.scheduler, device_)
         self.part = settings.batch_size // (settings.accumulation * self.accelerator.num_processes)
 
     def run(self) -> Trained:
@@ -297,7 +214,7 @@ class _Training:
                 # The gradient of the next step has shown that these weights are sound: only now are they saved.
                 if now.step > 0 and now.step % settings.save_every == 0:
                     self._save()
-                with _uninterrupted():
+                with uninterrupted():
                     self._update()
                     now.losses, now.norms, now.summed = now.losses + loss, now.norms + norm, now.summed + 1
                     now.seconds, clock = now.seconds + time.monotonic() - clock, time.monotonic()
@@ -456,7 +373,7 @@ class _Training:
         load_optimizer(self.adamw, self.names, checkpoint.tensors("optimizer"))
         if self.network.text is not None:
             self.network.text.clear_cache()
-        self.now, self.saved = _Progress(**checkpoint.record), checkpoint.folder
+        self.now, self.saved = Progress(**checkpoint.record), checkpoint.folder
 
     def _finite(self) -> bool:
         tensors = [*tensors_of(self.network).values(), *tensors_of(self.averaged).values()]
@@ -467,51 +384,3 @@ class _Training:
         if self.saved is not None:
             kept = f"the last good checkpoint is kept in {self.saved}"
         return UserError(f"{what} is not finite at step {step}; {kept}; try a lower learning_rate")
-
-
-def _identity(
-    parts: Parts, examples: Sequence[Example], num_frames: int, settings: TrainingSettings, seed: int
-) -> dict[str, dict[str, Any]]:
-    """What a training that goes on must have in common with the one that began."""
-    text = parts.text_encoder
-    schedule = dataclasses.asdict(parts.schedule)
-    schedule["timesteps"] = schedule.pop("steps")  # `steps` are those of the training
-    fixed = settings.fixed() | schedule | {"num_frames": num_frames, "seed": seed}
-    begun_with = {
-        "examples": examples_id(examples),
-        "codec": parts.codec.identity,
-        "latent statistics": parts.space.to_dict(),
-        "U-Net": _config_text(parts.unet.config),
-        "levels": None if parts.levels is None else parts.levels.identity,
-        "null embedding": None if parts.null is None else parts.null.tolist(),
-        # The weights of an encoder that is trained change in place, so of that one only the rest counts.
-        "text encoder": text.architecture if settings.train_text_encoder else text.identity,
-    }
-    return {"settings": fixed, "with": begun_with}
-
-
-def _config_text(config: Any) -> str:
-    """A configuration as text, without names of paths and versions of libraries."""
-    known = {name: value for name, value in dict(config).items() if not name.startswith("_")}
-    known.pop("transformers_version", None)
-    return json.dumps(known, sort_keys=True, default=str)
-
-
-@contextmanager
-def _uninterrupted() -> Iterator[None]:
-    """Hold Ctrl-C back until the block has ended: half an update must not be saved."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.getsignal(signal.SIGINT)
-    if not callable(before):
-        yield
-        return
-    held: list[tuple[int, Any]] = []
-    signal.signal(signal.SIGINT, lambda number, frame: held.append((number, frame)))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-        if held:
-            before(*held[0])

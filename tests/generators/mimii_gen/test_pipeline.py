@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save_file
 from transformers import EncodecModel
 
 from asdbench import UserError
-from asdbench.generators.mimii_gen import pipeline as module
+from asdbench.generators.mimii_gen import checkpoint
 from asdbench.generators.mimii_gen.conditioning.captions import Description, caption
 from asdbench.generators.mimii_gen.conditioning.text import TextEncoder
 from asdbench.generators.mimii_gen.diffusion.backbone import build_backbone
@@ -461,6 +461,12 @@ def test_damaged_value_of_the_index_is_named_with_the_file(
         load_pipeline(str(damaged))
 
 
+def test_an_index_of_before_with_an_encodec_is_read(damaged: Path, pipeline: MimiiGenPipeline) -> None:
+    edit_index(damaged, lapped_transform=None)
+    for load in (load_pipeline, MimiiGenPipeline.from_pretrained):
+        assert np.array_equal(generate(load(str(damaged)))[0], generate(pipeline)[0])
+
+
 def edit_schedule(folder: Path, **changes: Any) -> None:
     path = folder / "scheduler" / "scheduler_config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
@@ -577,7 +583,7 @@ def test_hub_that_cannot_be_reached(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: Any, **__: Any) -> str:
         raise OSError("the hub is not there.")
 
-    monkeypatch.setattr(module.huggingface_hub, "snapshot_download", fail)
+    monkeypatch.setattr(checkpoint.huggingface_hub, "snapshot_download", fail)
     with pytest.raises(UserError, match=r"'someone/model' .*not there\); download it elsewhere with 'hf download"):
         load_pipeline("someone/model")
 

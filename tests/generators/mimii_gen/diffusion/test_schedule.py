@@ -13,7 +13,6 @@ from asdbench.generators.mimii_gen.diffusion.sampling import (
     draw_noise,
     first_step,
     guide,
-    noise_share,
     sampler_error,
     set_steps,
 )
@@ -283,16 +282,3 @@ def test_strength_is_a_share_of_the_timesteps_whatever_their_spacing() -> None:
             assert made.timesteps[index] < 1000 * strength <= made.timesteps[index - 1] + 1
         assert first_step(made, 1.0) == 0
         assert first_step(made, 1e-6) == 50
-
-
-def test_where_audio_to_audio_starts_noise_has_the_share_of_the_schedule() -> None:
-    for name in SAMPLERS:
-        made = sampler(name, EPSILON.scheduler())
-        set_steps(made, 50)
-        assert noise_share(made, 1.0) == pytest.approx(1, abs=1e-3)
-        assert noise_share(made, 1e-6) == 0
-        shares = [noise_share(made, strength) for strength in (0.1, 0.3, 0.5, 1.0)]
-        assert shares == sorted(shares)
-        source = torch.zeros(1, 20_000)
-        noised = made.add_noise(source, torch.randn_like(source), made.timesteps[first_step(made, 0.3)][None])
-        assert shares[1] == pytest.approx(float(noised.std()), rel=0.03)
