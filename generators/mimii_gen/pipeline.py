@@ -26,14 +26,14 @@ from transformers import AutoTokenizer, EncodecModel
 from asdbench import UserError
 from asdbench.pretrained.hub import PICKLES, check_safetensors, load_pretrained, local_folder, quiet
 
-from .conditioning.captions import Description, caption
+from ..shared.captions import Description, caption
+from ..shared.disk import os_errors
+from ..shared.fields import Field, check_fields, is_count, is_number
 from .conditioning.text import Embeddings, TextEncoder, with_null
 from .diffusion.backbone import smallest_frames
 from .diffusion.sampling import denoise, draw_noise, guide, noise_share, set_steps
 from .diffusion.schedule import NoiseSchedule
 from .diffusion.schedule import sampler as make_sampler
-from .disk import os_errors
-from .fields import Field, check_fields, is_count, is_number
 from .latents.codec import Codec
 from .latents.events import FILE as EVENTS
 from .latents.events import EventModel

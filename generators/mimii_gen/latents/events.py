@@ -33,7 +33,7 @@ from torch import Tensor
 
 from asdbench import UserError
 
-from ..randomness import stream
+from ...shared.randomness import stream
 from .envelope_moments import group_count, moments_of, with_moments
 from .event_states import States, colour_edges, fit_states
 from .fine_spectra import fine_spectra, in_long_frames

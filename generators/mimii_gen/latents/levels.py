@@ -44,7 +44,7 @@ from torch import Tensor
 
 from asdbench import UserError
 
-from ..randomness import stream
+from ...shared.randomness import stream
 from .added_power import LEAST_FREE, AddedPower, from_others
 from .lapped_transform import LappedTransform
 from .stored import Stored

@@ -16,13 +16,13 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from asdbench import ClipSet, Request, Training, UserError, plugins
-from asdbench.generators.mimii_gen.conditioning.captions import Description
 from asdbench.generators.mimii_gen.generator import MimiiGen
 from asdbench.generators.mimii_gen.latents.events import FILE as EVENTS
 from asdbench.generators.mimii_gen.latents.lapped_transform import LappedTransform
 from asdbench.generators.mimii_gen.latents.levels import FILE, LevelModel
 from asdbench.generators.mimii_gen.latents.tones import tonal_part, tonal_shares
 from asdbench.generators.mimii_gen.pipeline import MimiiGenPipeline, load_pipeline
+from asdbench.generators.shared.captions import Description
 
 BANDS = 128
 SETTINGS = {

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-from asdbench.generators.mimii_gen.conditioning.captions import Description
 from asdbench.generators.mimii_gen.learning import _severity_words
+from asdbench.generators.shared.captions import Description
 
 
 def test_words_that_also_tell_something_else_are_no_severity() -> None:
