@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 from asdbench import GeneratedClip, Generator, NotApplicableError, Request, UserError
 
 if TYPE_CHECKING:
-    from .matching import Pool
+    from .shared.matching import Pool
 
 
 class _Holdout(Generator):
@@ -39,7 +39,7 @@ class _Holdout(Generator):
             NotApplicableError: the pool has none.
             UserError: the pool has fewer clips of a machine than rows ask for.
         """
-        from .matching import Pool
+        from .shared.matching import Pool
 
         wanted = [self.condition(asked) for asked in request.rows["condition"]]
         pools = {condition: Pool(request, condition) for condition in sorted(set(wanted))}
@@ -56,7 +56,7 @@ class _Holdout(Generator):
 
     def _pair(self, request: Request, places: list[int], pool: Pool, condition: str) -> dict[int, tuple[int, str]]:
         """Pair rows, by their place in the request, with (position in the pool, level)."""
-        from .matching import LEVELS
+        from .shared.matching import LEVELS
 
         rows = request.rows
         needed = rows.iloc[places]["machine"].value_counts()

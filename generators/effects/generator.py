@@ -15,7 +15,7 @@ from .registry import EFFECTS
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ..matching import Pool
+    from ..shared.matching import Pool
 
 LARGEST_SNR_DB = 200.0
 """Beyond it nothing is left of an effect in single precision."""
@@ -74,7 +74,7 @@ class Effects(Generator):
         Raises:
             UserError: the pool has no normal clip of a machine, or a host is silent.
         """
-        from ..matching import Pool
+        from ..shared.matching import Pool
 
         normals = Pool(request, "normal")
         for _, row in request.rows.iterrows():

@@ -20,8 +20,8 @@ from transformers import AutoTokenizer, EncodecModel
 from asdbench import UserError
 from asdbench.pretrained.hub import PICKLES, check_safetensors, load_pretrained, local_folder, quiet
 
+from ..shared.fields import Field, check_fields, is_count, is_number
 from .diffusion.schedule import NoiseSchedule
-from .fields import Field, check_fields, is_count, is_number
 from .latents.space import LatentSpace
 from .older import refuse_older
 

@@ -17,8 +17,8 @@ from asdbench import ClipSet, Training, UserError, warn
 from asdbench.pretrained.device import choose_device
 from asdbench.pretrained.hub import quiet
 
+from ..shared.captions import CaptionRow, write_captions
 from .conditioning.captioning import Captioned, captioned_clips
-from .conditioning.captions import CaptionRow, write_captions
 from .conditioning.new_text import NAME as NEW_TEXT
 from .conditioning.new_text import new_text_encoder
 from .conditioning.text import TextEncoder

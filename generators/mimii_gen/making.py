@@ -13,11 +13,11 @@ from asdbench import GeneratedClip, Request, UserError, records, warn
 from asdbench.pretrained.device import choose_device
 from asdbench.pretrained.files import identity_of
 
-from ..matching import Pool
-from .conditioning.captions import Description, caption, paraphrase_of, seen, templates, unseen
+from ..shared.captions import Description, caption, paraphrase_of, seen, templates, unseen
+from ..shared.matching import Pool
+from ..shared.resampling import Waveform, resampled
 from .pipeline import MimiiGenPipeline, load_pipeline
 from .record import describe, read_record
-from .resampling import Waveform, resampled
 
 if TYPE_CHECKING:
     import pandas as pd

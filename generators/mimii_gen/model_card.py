@@ -21,7 +21,7 @@ import yaml
 
 from asdbench import UserError
 
-from .conditioning.captions import Description, caption
+from ..shared.captions import Description, caption
 
 FILE_NAME = "README.md"
 

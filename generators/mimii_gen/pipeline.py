@@ -22,15 +22,15 @@ from transformers import EncodecModel
 from asdbench import UserError
 from asdbench.pretrained.hub import quiet
 
+from ..shared.captions import Description, caption
+from ..shared.disk import os_errors
+from ..shared.fields import check_fields
 from .checkpoint import FIELDS, SETTING, load_parts
-from .conditioning.captions import Description, caption
 from .conditioning.text import Embeddings, TextEncoder, with_null
 from .diffusion.backbone import smallest_frames
 from .diffusion.sampling import denoise, draw_noise, guide, set_steps
 from .diffusion.schedule import NoiseSchedule
 from .diffusion.schedule import sampler as make_sampler
-from .disk import os_errors
-from .fields import check_fields
 from .latents.codec import Codec
 from .latents.interface import LatentCodec
 from .latents.space import LatentSpace

@@ -17,8 +17,8 @@ from asdbench.pretrained.device import choose_device
 from asdbench.pretrained.files import identity_of
 
 from ..holdout import RealHoldout
+from ..shared.resampling import resampled
 from .pipeline import load_pipeline
-from .resampling import resampled
 
 if TYPE_CHECKING:
     from .generator import MimiiGen

@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from asdbench import ClipSet, Fingerprints, UserError, fingerprints
 from asdbench.pretrained.files import local_folder
 
-from .conditioning.captions import Description
+from ..shared.captions import Description
 from .model_card import data_hash
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from sklearn.metrics import roc_auc_score
 
 from asdbench import ClipSet, GeneratedClip, Generator, NotApplicableError, Request, UserError
 from asdbench.generators.holdout import NormalHoldout, RealHoldout
-from asdbench.generators.matching import LEVELS
+from asdbench.generators.shared.matching import LEVELS
 from asdbench.testing import check_generator
 
 MakePool = Callable[..., ClipSet]

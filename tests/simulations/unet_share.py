@@ -20,8 +20,8 @@ import torch
 from mini_quality import MACHINES, simulated
 
 from asdbench import records
-from asdbench.generators.mimii_gen.conditioning.captions import Description, caption
 from asdbench.generators.mimii_gen.pipeline import MimiiGenPipeline, load_pipeline
+from asdbench.generators.shared.captions import Description, caption
 
 BATCH, DRAWS = 4, 4
 

@@ -13,7 +13,7 @@ from asdbench import Training
 from asdbench.pretrained.device import choose_device
 from asdbench.pretrained.hub import quiet
 
-from ..disk import os_errors
+from ...shared.disk import os_errors
 from ..record import CODEC_COLUMNS, RECORD
 from .loop import Trained, train
 from .settings import CodecSettings

@@ -22,7 +22,7 @@ from transformers import EncodecModel
 
 from asdbench import UserError
 
-from ..randomness import stream, unit
+from ...shared.randomness import stream, unit
 from ..training.denoiser import tensors_of
 from ..training.state import load_module, load_optimizer, newest_checkpoint, optimizer_tensors, save_checkpoint
 from . import quantiser

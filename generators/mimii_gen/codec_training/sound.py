@@ -12,7 +12,7 @@ from torch import Tensor
 
 from asdbench import ClipSet, UserError
 
-from ..randomness import stream
+from ...shared.randomness import stream
 
 __all__ = ["Sound"]
 

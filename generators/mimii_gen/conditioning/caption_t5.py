@@ -19,7 +19,7 @@ from transformers import AutoModelForSeq2SeqLM, AutoTokenizer, GenerationConfig
 from asdbench import UserError
 from asdbench.pretrained.hub import load_pretrained
 
-from .captions import Description
+from ...shared.captions import Description
 
 PROMPT = "summarize: {metadata}"
 """``{metadata}`` stands for `Description.metadata_text`."""

@@ -14,11 +14,11 @@ import torch
 from asdbench import ClipSet, UserError, records, warn
 from asdbench.pretrained.files import identity_of
 
+from ...shared.captions import CaptionRow, Description, caption, paraphrase_of, read_captions, untold, write_captions
+from ...shared.randomness import unit
 from ..generator import CAPTION_SOURCES
-from ..randomness import unit
 from ..training.examples import Example
 from .caption_t5 import PROMPT, CaptionWriter
-from .captions import CaptionRow, Description, caption, paraphrase_of, read_captions, untold, write_captions
 
 if TYPE_CHECKING:
     from ..generator import MimiiGen

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from asdbench import UserError, did_you_mean
 
-from ..fields import Field, check_fields, is_count, is_number
+from ...shared.fields import Field, check_fields, is_count, is_number
 from .limits import MOST_TIMESTEPS, check_schedule
 
 __all__ = ["SAMPLERS", "NoiseSchedule", "exact_prediction", "loss_weights", "sampler", "target"]

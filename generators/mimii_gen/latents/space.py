@@ -18,7 +18,7 @@ from torch import Tensor
 
 from asdbench import UserError, did_you_mean
 
-from ..fields import Field, check_fields, is_count, is_number
+from ...shared.fields import Field, check_fields, is_count, is_number
 from .interface import LatentCodec
 
 Normalization = Literal["channel", "dimension", "none"]

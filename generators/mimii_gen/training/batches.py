@@ -18,10 +18,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from ...shared.randomness import stream
 from ..conditioning.text import Embeddings, TextEncoder
 from ..latents.cache import LatentCache
 from ..latents.space import LatentSpace
-from ..randomness import stream
 from .examples import Draws, Example
 
 __all__ = ["Batch", "Batches", "Clip", "ahead", "caption_states", "collate", "cut", "timesteps_of_step"]

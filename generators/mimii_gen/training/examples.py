@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from asdbench import UserError
 
-from ..randomness import stream, unit
+from ...shared.randomness import stream, unit
 
 __all__ = ["Balance", "Draws", "Example", "examples_id", "split_examples"]
 

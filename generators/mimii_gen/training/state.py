@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from asdbench import UserError
 
-from ..disk import os_errors
+from ...shared.disk import os_errors
 from .denoiser import tensors_of
 
 __all__ = [

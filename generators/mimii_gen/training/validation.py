@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...shared.randomness import stream, unit
 from ..latents.cache import LatentCache
 from ..latents.space import LatentSpace
-from ..randomness import stream, unit
 from .batches import Batch, Clip, collate, cut
 from .examples import Example
 

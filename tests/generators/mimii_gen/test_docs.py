@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from asdbench import plugins
-from asdbench.generators.mimii_gen.conditioning.captions import TEMPLATES
+from asdbench.generators.shared.captions import TEMPLATES
 
 ROOT = Path(__file__).parents[3]
 README = (ROOT / "README.md").read_text()

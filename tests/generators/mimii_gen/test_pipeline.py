@@ -20,13 +20,13 @@ from transformers import EncodecModel
 
 from asdbench import UserError
 from asdbench.generators.mimii_gen import checkpoint
-from asdbench.generators.mimii_gen.conditioning.captions import Description, caption
 from asdbench.generators.mimii_gen.conditioning.text import TextEncoder
 from asdbench.generators.mimii_gen.diffusion.backbone import build_backbone
 from asdbench.generators.mimii_gen.diffusion.schedule import NoiseSchedule
 from asdbench.generators.mimii_gen.latents.codec import Codec
 from asdbench.generators.mimii_gen.latents.space import LatentSpace
 from asdbench.generators.mimii_gen.pipeline import MimiiGenPipeline, load_pipeline
+from asdbench.generators.shared.captions import Description, caption
 
 NUM_SAMPLES = 8000  # 25 latent frames
 CAPTIONS = ["a normal fan", "an anomalous fan with a severe fault: clogging", "a valve"]

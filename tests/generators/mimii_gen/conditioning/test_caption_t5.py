@@ -12,7 +12,7 @@ import torch
 
 from asdbench import UserError
 from asdbench.generators.mimii_gen.conditioning.caption_t5 import CaptionWriter
-from asdbench.generators.mimii_gen.conditioning.captions import Description
+from asdbench.generators.shared.captions import Description
 
 DESCRIPTIONS = [
     Description("fan", "normal", {"m-n": "W"}, "source"),

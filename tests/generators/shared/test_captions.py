@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 
 from asdbench import UserError
 from asdbench.datasets.simulated.machine import get_machine, machine_names
-from asdbench.generators.mimii_gen.conditioning import captions
-from asdbench.generators.mimii_gen.conditioning.captions import (
+from asdbench.generators.shared import captions
+from asdbench.generators.shared.captions import (
     TEMPLATES,
     CaptionRow,
     Description,
@@ -200,7 +200,7 @@ class TestParaphraseOf:
     def test_depends_on_its_name_alone(self) -> None:
         assert paraphrase_of(0, "abc") == paraphrase_of(0, "abc")
         code = (
-            "from asdbench.generators.mimii_gen.conditioning.captions import paraphrase_of;"
+            "from asdbench.generators.shared.captions import paraphrase_of;"
             "print([paraphrase_of(0, str(index)) for index in range(20)])"
         )
         environment = {"PYTHONHASHSEED": "7"}
@@ -405,7 +405,7 @@ class TestFile:
 def test_the_module_is_light() -> None:
     """`asdbench list` must not load torch."""
     code = (
-        "import sys, asdbench.generators.mimii_gen.conditioning.captions;"
+        "import sys, asdbench.generators.shared.captions;"
         "print([name for name in ('torch', 'pandas', 'numpy', 'transformers') if name in sys.modules])"
     )
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

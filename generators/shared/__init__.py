@@ -1,0 +1,1 @@
+"""What several built-in generators need; nothing here imports a library of neural networks."""
