@@ -21,6 +21,9 @@ from asdbench import UserError
 from asdbench.pretrained.hub import PICKLES, check_safetensors, load_pretrained, local_folder, quiet
 
 from ..shared.fields import Field, check_fields, is_count, is_number
+from .compact.network import CompactNetwork
+from .diffusion.clip_network import ClipNetwork
+from .diffusion.flat_unet import FlatUNet
 from .diffusion.schedule import NoiseSchedule
 from .latents.space import LatentSpace
 from .older import refuse_older
@@ -30,9 +33,17 @@ __all__ = ["FIELDS", "SETTING", "load_parts"]
 SETTING = "checkpoint"
 _CLASS = "MimiiGenPipeline"
 _LIBRARIES = {"diffusers": diffusers, "transformers": transformers}
+_OWN = {kind.__name__: kind for kind in (FlatUNet, ClipNetwork, CompactNetwork)}
+"""Networks of this package, which stand in an index under its name."""
 _PARTS = ("unet", "text_encoder", "codec", "tokenizer")
-_EXACT = {"scheduler": DDPMScheduler, "codec": EncodecModel}
-"""Parts that can be of one class only."""
+_OPTIONAL = ("clip_network",)
+_EXACT: Mapping[str, tuple[Any, ...]] = {
+    "scheduler": (DDPMScheduler,),
+    "codec": (EncodecModel, CompactNetwork),
+    "clip_network": (ClipNetwork,),
+}
+"""Parts that can be of some classes only."""
+_PACKAGE = __name__.partition(".")[0]
 _MOST_TOKENS = 512  # the most that the setting text_length allows
 
 
@@ -82,6 +93,8 @@ def load_parts(name: str) -> tuple[Path, dict[str, Any]]:
         )
     check_safetensors(folder, SETTING)
     parts = {part: _load_part(folder, part, index) for part in _PARTS}
+    for part in _OPTIONAL:
+        parts[part] = _load_part(folder, part, index) if index.get(part, [None])[0] is not None else None
     return folder, parts | {"scheduler": schedule.scheduler()}
 
 
@@ -128,10 +141,13 @@ def _class_of(folder: Path, part: str, index: dict[str, Any]) -> Any:
     """The class that the index names for a part, if it is one of the two libraries' and can be that of the part."""
     entry = index.get(part)
     library, name = entry if isinstance(entry, list) and len(entry) == 2 else (None, None)
-    kind = getattr(_LIBRARIES.get(str(library)), str(name), None)
+    known = _OWN.get(str(name)) if library == _PACKAGE else None
+    kind = known or getattr(_LIBRARIES.get(str(library)), str(name), None)
     only = _EXACT.get(part)
-    if not hasattr(kind, "from_pretrained") or only not in (None, kind):
-        expected = "a class of diffusers or transformers" if only is None else only.__name__
+    if not hasattr(kind, "from_pretrained") or (only is not None and kind not in only):
+        expected = "a class of diffusers or transformers"
+        if only is not None:
+            expected = " or ".join(each.__name__ for each in only)
         raise UserError(f"{SETTING}: {folder / 'model_index.json'}: {part} is {entry}, expected {expected}")
     if not (folder / part).is_dir():
         raise UserError(f"{SETTING}: {folder} holds no folder '{part}', expected that of a {name}")

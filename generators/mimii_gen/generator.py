@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from asdbench import Fingerprints
 
+_TRAINED_HERE = (("text_encoder", "new"), ("codec", "compact"))
+"""Settings that name no pretrained part."""
 CAPTION_SOURCES = ("template", "t5")
 """Words of the setting ``captions``; anything else is a file."""
 
@@ -68,7 +70,12 @@ class MimiiGen(Generator):
     train_text_encoder: bool = setting(False, description="train the text encoder too (eq. 3)")
     learned_null: bool = setting(False, description="train the null embedding; else it encodes the empty caption")
 
-    codec: str = setting("facebook/encodec_24khz", min_length=1, description="EnCodec: hub id or folder")
+    codec: str = setting(
+        "facebook/encodec_24khz",
+        min_length=1,
+        description="EnCodec or compact codec: hub id or folder; compact: a small codec that is trained on the clips",
+    )
+    codec_steps: int = setting(3000, ge=1, description="training steps of a compact codec")
     bandwidth: float | None = setting(24.0, gt=0, description="of the codec in kbps; None for its highest")
     seconds: float | None = setting(
         None,
@@ -182,8 +189,7 @@ class MimiiGen(Generator):
         if self.captions == "t5":
             named["caption_model"] = self.caption_model
         found = {
-            name: value if (name, value) == ("text_encoder", "new") else identity_of(value, name)
-            for name, value in named.items()
+            name: value if (name, value) in _TRAINED_HERE else identity_of(value, name) for name, value in named.items()
         }
         if self.captions not in CAPTION_SOURCES:
             try:

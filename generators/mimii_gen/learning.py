@@ -12,20 +12,24 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from accelerate import PartialState
+from diffusers import UNet2DConditionModel
 
 from asdbench import ClipSet, Training, UserError, warn
 from asdbench.pretrained.device import choose_device
 from asdbench.pretrained.hub import quiet
 
 from ..shared.captions import CaptionRow, write_captions
+from ..shared.randomness import stream
+from .codec_choice import codec_for
 from .conditioning.captioning import Captioned, captioned_clips
 from .conditioning.new_text import NAME as NEW_TEXT
 from .conditioning.new_text import new_text_encoder
 from .conditioning.text import TextEncoder
-from .diffusion.backbone import PRESETS, build_backbone, smallest_frames
+from .diffusion.backbone import PRESETS, build_backbone, build_for_clips, smallest_frames
+from .diffusion.flat_unet import FlatUNet
 from .diffusion.schedule import NoiseSchedule
 from .latents.cache import LatentCache
-from .latents.interface import LatentCodec, load_codec
+from .latents.interface import LatentCodec
 from .latents.space import LatentSpace, LatentStatistics
 from .model_card import ModelCard, Part, write_model_card
 from .pipeline import MimiiGenPipeline
@@ -55,16 +59,22 @@ def learn(generator: MimiiGen, training: Training) -> None:
     settings = _training_settings(generator, device)
     schedule = _schedule(generator)
     captioned = captioned_clips(generator, clips, training.work, device)
-    codec = load_codec(generator.codec, generator.bandwidth, device)
-    codec = codec.calibrated(clips.waveforms())
+    codec = codec_for(generator, clips, training, device).calibrated(clips.waveforms())
     text = _text_encoder(generator, captioned, device)
     cache = _encoded(clips, codec, training)
     examples = [clip.example for clip in captioned]
     statistics = _statistics(examples, settings.validation_share, cache, codec)
-    space = statistics.space(generator.channels, generator.normalization, codec.identity)
-    unet = build_backbone(
-        generator.preset, generator.channels, text.dim, generator.seed % 2**63, flat=space.height == 1
-    )
+    unet: UNet2DConditionModel | FlatUNet
+    clip_network = None
+    if codec.clip_dim:  # their rows have no order and different meanings
+        space = statistics.space(codec.dim, "dimension", codec.identity)
+        dims = codec.dim - codec.clip_dim, codec.clip_dim
+        unet, clip_network = build_for_clips(generator.preset, *dims, text.dim, generator.seed % 2**63)
+    else:
+        space = statistics.space(generator.channels, generator.normalization, codec.identity)
+        unet = build_backbone(
+            generator.preset, generator.channels, text.dim, generator.seed % 2**63, flat=space.height == 1
+        )
     num_samples = _num_samples(generator, clips, cache, codec)
     if codec.num_frames(num_samples) < smallest_frames(unet):
         least = ((smallest_frames(unet) - 1) * codec.hop_length + 1) / codec.sample_rate
@@ -72,7 +82,7 @@ def learn(generator: MimiiGen, training: Training) -> None:
             f"seconds: the clips to train on last {num_samples / codec.sample_rate:.3f} s, "
             f"the U-Net '{generator.preset}' needs at least {least:.3f} s"
         )
-    parts = Parts(unet, schedule, text, codec, space)
+    parts = Parts(unet, schedule, text, codec, space, clip_network=clip_network)
     model = _Model(parts, num_samples)
     trained = train(
         parts,
@@ -114,6 +124,7 @@ class _Model:
             text_encoder=parts.text_encoder.model,
             tokenizer=parts.text_encoder.tokenizer,
             codec=parts.codec.model,
+            clip_network=parts.clip_network,
             latent_space=parts.space.to_dict(),
             null_embedding=null.cpu().tolist(),
             bandwidth=parts.codec.bandwidth,
@@ -195,7 +206,11 @@ def _statistics(examples: Sequence[Example], share: float, cache: LatentCache, c
     statistics = LatentStatistics(codec.dim)
     taught, _ = split_examples(examples, share)
     for content in dict.fromkeys(example.content_hash for example in taught):
-        statistics.update(codec.latents(torch.from_numpy(cache.codes(content).astype("int64"))[None]))
+        noise = None
+        if codec.clip_dim:
+            drawn = stream("statistics", content).standard_normal((1, codec.clip_dim), dtype=np.float32)
+            noise = torch.from_numpy(drawn)
+        statistics.update(codec.latents(torch.from_numpy(cache.codes(content).astype("int64"))[None], noise))
     return statistics
 
 
@@ -226,7 +241,13 @@ def _num_samples(generator: MimiiGen, clips: ClipSet, cache: LatentCache, codec:
 
 
 def _trained_parts(parts: Parts, trained: Trained) -> Parts:
-    return replace(parts, unet=trained.unet, text_encoder=trained.text_encoder, null=trained.null)
+    return replace(
+        parts,
+        unet=trained.unet,
+        clip_network=trained.clip_network,
+        text_encoder=trained.text_encoder,
+        null=trained.null,
+    )
 
 
 def _write(
@@ -241,10 +262,14 @@ def _write(
     out, parts = training.out, model.parts
     pipeline = model.pipeline()
     with quiet():
-        if generator.weights == "float16":
-            pipeline.unet.half()
+        halved: list[Any] = [pipeline.unet]
+        if parts.codec.clip_dim:
+            halved += [pipeline.clip_network, pipeline.codec]
+        for network in halved if generator.weights == "float16" else ():
+            network.half()
         pipeline.save_pretrained(out)
-        pipeline.unet.float()  # what is measured below has the weights as they were saved
+        for network in halved:
+            network.float()  # what is measured below has the weights as they were saved
     write_record(out, [clip.row for clip in captioned], codec_clips(generator.codec))
     write_fingerprints(out, heard)
     write_captions(

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -26,14 +26,16 @@ from ..shared.captions import Description, caption
 from ..shared.disk import os_errors
 from ..shared.fields import check_fields
 from .checkpoint import FIELDS, SETTING, load_parts
+from .compact.network import CompactNetwork
 from .conditioning.text import Embeddings, TextEncoder, with_null
 from .diffusion.backbone import smallest_frames
+from .diffusion.clip_network import ClipNetwork
+from .diffusion.flat_unet import FlatUNet
 from .diffusion.sampling import denoise, draw_noise, guide, set_steps
 from .diffusion.schedule import NoiseSchedule
 from .diffusion.schedule import sampler as make_sampler
-from .latents.codec import Codec
-from .latents.interface import LatentCodec
-from .latents.space import LatentSpace
+from .latents.interface import LatentCodec, codec_of
+from .latents.space import LatentSpace, join_clip, split_clip
 from .older import refuse_older
 
 __all__ = ["MimiiGenPipeline", "load_pipeline"]
@@ -41,6 +43,21 @@ __all__ = ["MimiiGenPipeline", "load_pipeline"]
 Waveform = npt.NDArray[np.float32]
 
 _STEPS = 25
+_CLIP_STEPS = 25
+"""Steps of the sampler for clip latents, at least."""
+
+
+class _Guidance(NamedTuple):
+    """How much of the caption counts, and of a clip to start from.
+
+    Attributes:
+        scale, rescale: see `guide`.
+        strength: see `denoise`.
+    """
+
+    scale: float
+    rescale: float
+    strength: float
 
 
 class MimiiGenPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers is not typed
@@ -58,22 +75,26 @@ class MimiiGenPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers is
         scheduler: the training scheduler.
         text_encoder: encoder of the captions.
         tokenizer: its tokenizer.
-        codec: the EnCodec model.
+        codec: the network of the codec.
+        clip_network: makes the clip latents of a compact codec; None where the codec has none.
         space: layout and normalisation of the latents.
         sample_rate: of what is generated, in Hz.
     """
 
-    unet: UNet2DConditionModel
+    unet: UNet2DConditionModel | FlatUNet
     scheduler: DDPMScheduler
-    codec: EncodecModel
+    codec: EncodecModel | CompactNetwork
+    clip_network: ClipNetwork | None
+    _optional_components = ["clip_network"]  # noqa: RUF012  # diffusers joins it to a list
 
     def __init__(
         self,
-        unet: UNet2DConditionModel,
+        unet: UNet2DConditionModel | FlatUNet,
         scheduler: DDPMScheduler,
         text_encoder: Any,
         tokenizer: Any,
-        codec: EncodecModel,
+        codec: EncodecModel | CompactNetwork,
+        clip_network: ClipNetwork | None,
         latent_space: dict[str, Any] | None = None,
         null_embedding: list[list[float]] | None = None,
         bandwidth: float | None = None,
@@ -92,7 +113,8 @@ class MimiiGenPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers is
             scheduler: the scheduler of training, see `NoiseSchedule.scheduler`.
             text_encoder: a transformers encoder.
             tokenizer: its tokenizer.
-            codec: a transformers EnCodec.
+            codec: a transformers EnCodec, or the network of a compact codec.
+            clip_network: with a compact codec, the network that makes its clip latents; else None.
             latent_space: `LatentSpace.to_dict`; required.
             null_embedding: the embedding of "no caption" that was trained with, shape (tokens, width); required.
             bandwidth: of the codec in kbps.
@@ -117,10 +139,15 @@ class MimiiGenPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers is
         check_fields(fields, FIELDS)
         _check_scheduler(scheduler)
         self.register_modules(
-            unet=unet, scheduler=scheduler, text_encoder=text_encoder, tokenizer=tokenizer, codec=codec
+            unet=unet,
+            scheduler=scheduler,
+            text_encoder=text_encoder,
+            tokenizer=tokenizer,
+            codec=codec,
+            clip_network=clip_network,
         )
         self.register_to_config(**fields)
-        self._codec: LatentCodec = Codec(codec, bandwidth, gain=gain)
+        self._codec: LatentCodec = codec_of(codec, bandwidth, gain)
         self._text = TextEncoder(text_encoder, tokenizer, max_tokens, "mean" if pooling == "mean" else "none")
         self.space = LatentSpace.from_dict(latent_space or {})
         self._null = torch.tensor(null_embedding, dtype=torch.float32)
@@ -132,10 +159,12 @@ class MimiiGenPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers is
         self.space.require(self._codec)
         if self.space.dim != self._codec.dim:
             raise UserError(f"latent_space has {self.space.dim} values a frame, the codec has {self._codec.dim}")
-        if self.unet.config.in_channels != self.space.channels:
+        self._check_clip_network()
+        channels = self.space.channels - self._codec.clip_dim
+        if self.unet.config.in_channels != channels:
             raise UserError(
                 f"the U-Net takes {self.unet.config.in_channels} channels, the latents of latent_space have "
-                f"{self.space.channels} of height {self.space.height}"
+                f"{channels} of height {self.space.height}"
             )
         width = self.unet.config.cross_attention_dim
         if width != self._text.dim:
@@ -146,6 +175,21 @@ class MimiiGenPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers is
             )
         if self.config.num_samples < self._least_samples():
             raise UserError(f"num_samples is {self.config.num_samples}, expected at least {self._least_samples()}")
+
+    def _check_clip_network(self) -> None:
+        clip_dim = self._codec.clip_dim
+        found = 0 if self.clip_network is None else int(self.clip_network.config.clip_dim)
+        conditioned = int(self.unet.config.get("clip_dim", 0))
+        if not found == conditioned == clip_dim:
+            raise UserError(
+                f"the codec has clip latents of {clip_dim} values, clip_network makes {found}, and the U-Net is "
+                f"conditioned on {conditioned}"
+            )
+        if self.clip_network is not None and self.clip_network.config.cross_attention_dim != self._text.dim:
+            raise UserError(
+                f"clip_network attends to embeddings of width {self.clip_network.config.cross_attention_dim}, "
+                f"text_encoder gives {self._text.dim}"
+            )
 
     def save_pretrained(self, save_directory: str | Path, **kwargs: Any) -> None:
         """Save all parts to a folder, as safetensors and JSON only.
@@ -226,28 +270,76 @@ class MimiiGenPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers is
             rows, count = _rows(batch, batch_size, len(texts))
             report = partial(_report, progress, batch * num_inference_steps, batches * num_inference_steps)
             generators = [torch.Generator().manual_seed(int(seeds[row])) for row in rows]
-            shape = (self.space.channels, self.space.height, self._codec.num_frames(num_samples))
+            clip_dim = self._codec.clip_dim
+            shape = (self.space.channels - clip_dim, self.space.height, self._codec.num_frames(num_samples))
+            noise = draw_noise(generators, shape).to(self.unet.device)
+            clean, clean_clip = None, None
+            if audio is not None:
+                clean, clean_clip = split_clip(self._encode([audio[row] for row in rows]), clip_dim)
+            told = self._embed([texts[row] for row in rows]).to(self.unet.device)
+            guidance = _Guidance(guidance_scale, guidance_rescale, 1.0 if strength is None else strength)
+            clip = self.make_clip_latents(told, sampler, num_inference_steps, generators, guidance, clean_clip)
             latents = denoise(
-                self._predictor([texts[row] for row in rows], guidance_scale, guidance_rescale),
+                self._predictor(self.unet, told, guidance, clip),
                 scheduler,
                 num_inference_steps,
-                draw_noise(generators, shape).to(self.unet.device),
+                noise,
                 generators,
-                clean=None if audio is None else self._encode([audio[row] for row in rows]),
-                strength=1.0 if strength is None else strength,
+                clean=clean,
+                strength=guidance.strength,
                 on_step=report,
             )
-            made = self.space.from_unet(latents)
+            made = self.space.from_unet(join_clip(latents, clip))
             if output_type == "audio":
-                made = self._codec.decode(made, num_samples)
+                made = self._codec.decode(made, num_samples, [int(seeds[row]) for row in rows])
             waveforms += list(made[:count].float().cpu().numpy())
         return waveforms
 
+    def make_clip_latents(
+        self,
+        told: Embeddings,
+        sampler: str,
+        steps: int,
+        generators: list[torch.Generator],
+        guidance: _Guidance,
+        clean: Tensor | None,
+    ) -> Tensor:
+        """Make normalised clip latents, shape (batch, clip_dim); of width 0 where the codec has none.
+
+        Args:
+            told: embedded captions.
+            sampler: name of the sampler.
+            steps: at least so many; the network is small, and takes more.
+            generators: of each clip.
+            guidance: how the caption counts.
+            clean: clip latents to start from, or None.
+        """
+        if self.clip_network is None:
+            return torch.zeros((len(generators), 0), device=self.unet.device)
+        scheduler = make_sampler(sampler, self.scheduler)
+        if sampler == "dpm++":
+            steps = max(steps, min(_CLIP_STEPS, scheduler.config.num_train_timesteps))
+        noise = draw_noise(generators, (self._codec.clip_dim,)).to(self.unet.device)
+        return denoise(
+            self._predictor(self.clip_network, told, guidance),
+            scheduler,
+            steps,
+            noise,
+            generators,
+            clean=clean,
+            strength=guidance.strength,
+        )
+
     @torch.inference_mode()
-    def reconstruct(self, audio: Waveform) -> Waveform:
-        """Encode and decode a waveform at `sample_rate`: what is lost when nothing is generated."""
+    def reconstruct(self, audio: Waveform, seed: int = 0) -> Waveform:
+        """Encode and decode a waveform at `sample_rate`: what is lost when nothing is generated.
+
+        Args:
+            audio: shape (num_samples,).
+            seed: of what a decoder makes anew, such as the fine noise of a compact codec.
+        """
         coded = self._codec.encode(torch.from_numpy(audio)[None].to(self._codec.device))
-        decoded = self._codec.decode(self._codec.latents(coded), len(audio))
+        decoded = self._codec.decode(self._codec.latents(coded), len(audio), [seed])
         return np.asarray(decoded[0].float().cpu().numpy())
 
     def _texts(self, captions: Sequence[str | Description], seeds: Sequence[int]) -> list[str]:
@@ -284,28 +376,31 @@ class MimiiGenPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers is
     def _least_samples(self) -> int:
         return (smallest_frames(self.unet) - 1) * self._codec.hop_length + 1
 
-    def _predictor(self, texts: Sequence[str], scale: float, rescale: float) -> Callable[[Tensor, Tensor], Tensor]:
-        """Return the U-Net as a function of latents and timestep, for these captions and with guidance."""
-        embeddings = self._embed(texts).to(self.unet.device)
+    def _predictor(
+        self, network: Any, told: Embeddings, guidance: _Guidance, clip: Tensor | None = None
+    ) -> Callable[[Tensor, Tensor], Tensor]:
+        """Return a network as a function of latents and timestep, for embedded captions and with guidance."""
         null = self._null.to(self.unet.device)
-        nothing = with_null(embeddings, null, torch.ones(len(texts), dtype=torch.bool))
+        nothing = with_null(told, null, torch.ones(len(told.states), dtype=torch.bool))
+        labels = None if clip is None or not clip.shape[1] else clip.to(self.unet.dtype)
 
         def predict(latents: Tensor, timestep: Tensor, given: Embeddings) -> Tensor:
-            output = self.unet(
-                latents.to(self.unet.dtype),
+            output = network(
+                latents.to(network.dtype),
                 timestep,
-                given.states.to(self.unet.dtype),
+                given.states.to(network.dtype),
                 encoder_attention_mask=given.mask,
+                class_labels=labels,
             )
             return output.sample.float()
 
         def guided(latents: Tensor, timestep: Tensor) -> Tensor:
-            if scale == 0:  # rescaling would let the caption in again, by its level
+            if guidance.scale == 0:  # rescaling would let the caption in again, by its level
                 return predict(latents, timestep, nothing)
-            conditional = predict(latents, timestep, embeddings)
-            if scale == 1:
+            conditional = predict(latents, timestep, told)
+            if guidance.scale == 1:
                 return conditional
-            return guide(conditional, predict(latents, timestep, nothing), scale, rescale)
+            return guide(conditional, predict(latents, timestep, nothing), guidance.scale, guidance.rescale)
 
         return guided
 
@@ -348,7 +443,9 @@ def load_pipeline(name: str, device: str | torch.device = "cpu", dtype: torch.dt
     pipeline.to(device)
     if dtype is not None:
         with quiet():  # diffusers warns of modules to be kept in float32 also where there are none
-            pipeline.unet.to(dtype)
+            for network in (pipeline.unet, pipeline.clip_network):
+                if network is not None:
+                    network.to(dtype)
     return pipeline
 
 

@@ -36,8 +36,9 @@ def reconstruct(generator: MimiiGen, request: Request) -> Iterator[GeneratedClip
     identity = identity_of(model, "checkpoint")
     hosts = RealHoldout()
     hosts.seed = generator.seed
-    for clip in hosts.generate(request):
+    for index, clip in enumerate(hosts.generate(request)):
         audio = resampled(np.asarray(clip.waveform, dtype=np.float32), request.sample_rate, pipeline.sample_rate)
-        decoded = pipeline.reconstruct(audio)
+        seed = int(generator.rng(request.rows["clip_id"].iloc[index], "codec").integers(2**63))
+        decoded = pipeline.reconstruct(audio, seed)
         waveform = resampled(decoded, pipeline.sample_rate, request.sample_rate, len(clip.waveform))
         yield replace(clip, waveform=waveform, provenance={**clip.provenance, "model": identity})

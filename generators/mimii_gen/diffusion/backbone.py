@@ -16,7 +16,10 @@ from diffusers import UNet2DConditionModel
 
 from asdbench import UserError, did_you_mean
 
-__all__ = ["PRESETS", "PredictionType", "Preset", "build_backbone", "smallest_frames"]
+from .clip_network import ClipNetwork
+from .flat_unet import FlatUNet
+
+__all__ = ["FLAT_WIDTHS", "PRESETS", "PredictionType", "Preset", "build_backbone", "build_for_clips", "smallest_frames"]
 
 PredictionType = Literal["epsilon", "v_prediction"]
 
@@ -83,6 +86,12 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
 )
 
 
+FLAT_WIDTHS: Mapping[str, int] = MappingProxyType(
+    {"smoke": 32, "tiny": 64, "mini": 128, "small": 192, "base": 256, "paper": 384}
+)
+"""Channels of the one-dimensional U-Net of each preset, for latents of a compact codec."""
+
+
 def build_backbone(
     preset: str | Preset,
     in_channels: int,
@@ -144,10 +153,35 @@ def build_backbone(
     return unet
 
 
-def smallest_frames(unet: UNet2DConditionModel) -> int:
+def build_for_clips(
+    preset: str, in_channels: int, clip_dim: int, cross_attention_dim: int, seed: int = 0
+) -> tuple[FlatUNet, ClipNetwork]:
+    """Build the untrained networks for latents of a compact codec: of its frames, and of its clip latents.
+
+    Args:
+        preset: name of one of `FLAT_WIDTHS`.
+        in_channels: values of a frame.
+        clip_dim: values of a clip latent.
+        cross_attention_dim: width of the caption's embedding.
+        seed: the weights depend on it only; torch's global random state is left as it was.
+
+    Raises:
+        UserError: If there is no preset of that name.
+    """
+    if preset not in FLAT_WIDTHS:
+        raise UserError(f"there is no U-Net preset '{preset}'{did_you_mean(preset, FLAT_WIDTHS)}")
+    width = FLAT_WIDTHS[preset]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        unet = FlatUNet(in_channels, cross_attention_dim, clip_dim, width, condition_dim=3 * width // 2)
+        return unet, ClipNetwork(clip_dim, cross_attention_dim, 3 * width // 2)
+
+
+def smallest_frames(unet: UNet2DConditionModel | FlatUNet) -> int:
     """Return the fewest latent frames the U-Net should be given: those that leave two frames at its bottom level.
 
     Each level below the top halves the frames, rounded up. With a single frame left and latents of height 1 a group
     normalisation of as many groups as channels has one value to normalise, and torch refuses.
     """
-    return int(2 ** (len(unet.config.block_out_channels) - 1)) + 1
+    levels = unet.config.levels if isinstance(unet, FlatUNet) else len(unet.config.block_out_channels)
+    return int(2 ** (levels - 1)) + 1

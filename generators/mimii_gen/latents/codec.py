@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
@@ -71,8 +71,11 @@ class Codec:
         dim: values in a latent frame.
         num_codebooks: codebooks used at this bandwidth.
         codebook_size: codewords in a codebook.
+        clip_dim: 0, all values change from frame to frame.
         causal: whether a frame depends on earlier samples only, so that clips may be padded at their end; see `encode`.
     """
+
+    clip_dim = 0
 
     def __init__(self, model: EncodecModel, bandwidth: float | None, name: str = "", gain: float = 1.0) -> None:
         """Wrap a model, which is made float32, frozen and set to evaluation in place.
@@ -224,11 +227,12 @@ class Codec:
         return codes.contiguous()
 
     @torch.no_grad()
-    def latents(self, codes: Tensor) -> Tensor:
+    def latents(self, codes: Tensor, noise: Tensor | None = None) -> Tensor:
         """De-quantise codes: the sum of the codewords.
 
         Args:
             codes: integers, shape (batch, num_codebooks, num_frames).
+            noise: not used; codewords are certain.
 
         Returns:
             float32 latents of shape (batch, dim, num_frames).
@@ -239,12 +243,13 @@ class Codec:
         return latents
 
     @torch.no_grad()
-    def decode(self, latents: Tensor, num_samples: int | None = None) -> Tensor:
+    def decode(self, latents: Tensor, num_samples: int | None = None, seeds: Sequence[int] | None = None) -> Tensor:
         """Decode latents to waveforms.
 
         Args:
             latents: shape (batch, dim, num_frames); need not be sums of codewords.
             num_samples: length of the waveforms; None takes all samples of the frames.
+            seeds: not used; the decoder makes no noise.
 
         Returns:
             float32 waveforms of shape (batch, num_samples), at the codec's rate; samples may be beyond full scale.

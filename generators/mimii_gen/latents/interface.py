@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -10,6 +10,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from ..compact.codec import CompactCodec, is_compact
+from ..compact.network import CompactNetwork
 from .codec import Codec
 
 Waveform = npt.NDArray[np.float32]
@@ -18,7 +20,8 @@ Waveform = npt.NDArray[np.float32]
 class LatentCodec(Protocol):
     """Between waveforms, codes (small integers that are kept on disk) and latents (what is diffused).
 
-    `Codec` is EnCodec. Shapes and errors: see `Codec`.
+    `Codec` is EnCodec, `CompactCodec` the small codec that is trained on a user's own clips. The last ``clip_dim``
+    rows of the latents of the latter are the same in all frames: the clip latent. Shapes and errors: see `Codec`.
     """
 
     @property
@@ -54,6 +57,10 @@ class LatentCodec(Protocol):
         """Values in a latent frame."""
 
     @property
+    def clip_dim(self) -> int:
+        """Values of a latent frame, the last ones, that are the same in all frames of a clip; 0 for none."""
+
+    @property
     def num_codebooks(self) -> int:
         """Rows of codes."""
 
@@ -85,17 +92,26 @@ class LatentCodec(Protocol):
     def encode(self, waveforms: Tensor) -> Tensor:
         """Encode waveforms (batch, num_samples) to codes (batch, num_codebooks, num_frames)."""
 
-    def latents(self, codes: Tensor) -> Tensor:
-        """De-quantise codes to latents (batch, dim, num_frames)."""
+    def latents(self, codes: Tensor, noise: Tensor | None = None) -> Tensor:
+        """De-quantise codes to latents (batch, dim, num_frames).
 
-    def decode(self, latents: Tensor, num_samples: int | None = None) -> Tensor:
-        """Decode latents to waveforms (batch, num_samples)."""
+        ``noise`` (batch, clip_dim), standard normal, draws clip latents from what the encoder is certain of; None takes
+        their means.
+        """
+
+    def decode(self, latents: Tensor, num_samples: int | None = None, seeds: Sequence[int] | None = None) -> Tensor:
+        """Decode latents to waveforms (batch, num_samples); ``seeds`` are those of a decoder that makes noise."""
 
 
 def load_codec(name: str, bandwidth: float | None, device: str | torch.device = "cpu") -> LatentCodec:
-    """Load a codec by what the setting ``codec`` says: the hub id or the folder of an EnCodec.
+    """Load a trained codec by hub id or from a folder: a compact one by what its configuration says, else an EnCodec.
 
     Raises:
         UserError: it cannot be loaded.
     """
-    return Codec.load(name, bandwidth, device)
+    return CompactCodec.load(name, device) if is_compact(name) else Codec.load(name, bandwidth, device)
+
+
+def codec_of(model: Any, bandwidth: float | None, gain: float) -> LatentCodec:
+    """Wrap the network of a codec, as a pipeline saves it."""
+    return CompactCodec(model) if isinstance(model, CompactNetwork) else Codec(model, bandwidth, gain=gain)

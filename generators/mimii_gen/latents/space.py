@@ -223,6 +223,27 @@ class LatentStatistics:
         self.count = total
 
 
+def split_clip(x: Tensor, clip_dim: int) -> tuple[Tensor, Tensor]:
+    """Divide latents as `LatentSpace.to_unet` returns them, of height 1, into frames and clip latent.
+
+    Args:
+        x: shape (batch, channels, height, T).
+        clip_dim: `LatentCodec.clip_dim`; with 0 the frames are all.
+
+    Returns:
+        Frames of shape (batch, channels - clip_dim, height, T), and clip latents of shape (batch, clip_dim).
+    """
+    count = x.shape[1] - clip_dim
+    return x[:, :count], x[:, count:, 0, 0]
+
+
+def join_clip(frames: Tensor, clip: Tensor) -> Tensor:
+    """Undo `split_clip`."""
+    if not clip.shape[1]:
+        return frames
+    return torch.cat([frames, clip[:, :, None, None].expand(-1, -1, *frames.shape[2:])], dim=1)
+
+
 def check_layout(dim: int, channels: int, normalization: str) -> None:
     """Check that latents can be laid out and normalised as asked.
 

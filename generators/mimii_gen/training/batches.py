@@ -24,7 +24,10 @@ from ..latents.cache import LatentCache
 from ..latents.space import LatentSpace
 from .examples import Draws, Example
 
-__all__ = ["Batch", "Batches", "Clip", "ahead", "caption_states", "collate", "cut", "timesteps_of_step"]
+__all__ = ["CLIP_DRAWS", "Batch", "Batches", "Clip", "ahead", "caption_states", "collate", "cut", "timesteps_of_step"]
+
+CLIP_DRAWS = 8
+"""Noise levels at which the clip latent of an example is trained in a step: it is small beside the frames."""
 
 _Job = TypeVar("_Job")
 _Result = TypeVar("_Result")
@@ -39,6 +42,9 @@ class Batch:
         keep: False for frames behind the end of a short clip, shape (batch, frames).
         noise: standard normal, shape (batch, channels, height, frames), float32.
         timesteps: shape (batch,), int64.
+        clip_noise: standard normal, shape (batch, 1 + draws, clip_dim), float32: first that with which clip latents are
+            drawn from what the encoder gave, then that of each noise level that they are trained on.
+        clip_timesteps: of these levels, shape (batch, draws), int64.
         drop: whether the null embedding stands for the caption, shape (batch,).
         captions: one for each example.
         embeddings: of the captions; None where the text encoder is trained and has to be run in the step.
@@ -48,6 +54,8 @@ class Batch:
     keep: Tensor
     noise: Tensor
     timesteps: Tensor
+    clip_noise: Tensor
+    clip_timesteps: Tensor
     drop: Tensor
     captions: tuple[str, ...]
     embeddings: Embeddings | None
@@ -60,6 +68,8 @@ class Batch:
             function(self.keep),
             function(self.noise),
             function(self.timesteps),
+            function(self.clip_noise),
+            function(self.clip_timesteps),
             function(self.drop),
             self.captions,
             None if text is None else Embeddings(function(text.states), function(text.mask)),
@@ -75,6 +85,8 @@ class Clip:
         length: frames that are the clip's own.
         noise: shape (channels, height, frames), float32.
         timestep: how far it is noised.
+        clip_noise: see `Batch`, shape (1 + draws, clip_dim), float32.
+        clip_timesteps: see `Batch`, shape (draws,).
         drop: whether its caption is replaced by the null embedding.
         caption: the caption.
     """
@@ -83,6 +95,8 @@ class Clip:
     length: int
     noise: npt.NDArray[np.float32]
     timestep: int
+    clip_noise: npt.NDArray[np.float32]
+    clip_timesteps: npt.NDArray[np.int64]
     drop: bool
     caption: str
 
@@ -125,6 +139,8 @@ def collate(clips: Sequence[Clip], captions_states: Mapping[str, Tensor] | None)
         keep=torch.arange(clips[0].codes.shape[1])[None, :] < lengths[:, None],
         noise=torch.from_numpy(np.stack([clip.noise for clip in clips])),
         timesteps=torch.tensor([clip.timestep for clip in clips]),
+        clip_noise=torch.from_numpy(np.stack([clip.clip_noise for clip in clips])),
+        clip_timesteps=torch.from_numpy(np.stack([clip.clip_timesteps for clip in clips])),
         drop=torch.tensor([clip.drop for clip in clips]),
         captions=captions,
         embeddings=None if captions_states is None else _padded([captions_states[caption] for caption in captions]),
@@ -173,7 +189,7 @@ class Batches:
             seed: seed of the training.
         """
         self._examples, self._draws, self._cache, self._captions, self._seed = examples, draws, cache, captions, seed
-        self._shape = (space.channels, space.height, num_frames)
+        self._shape = (space.channels - cache.codec.clip_dim, space.height, num_frames)
         self._num_timesteps, self._batch_size, self._caption_dropout = num_timesteps, batch_size, caption_dropout
 
     def make(self, step: int, places: range) -> Batch:
@@ -193,7 +209,11 @@ class Batches:
         offset = int(random.integers(0, max(0, codes.shape[1] - self._shape[-1]) + 1))
         drop = bool(random.random() < self._caption_dropout)
         noise = random.standard_normal(self._shape, dtype=np.float32)
-        return Clip(*cut(codes, self._shape[-1], offset), noise, timestep, drop, example.caption)
+        levels = (random.random() + np.arange(CLIP_DRAWS) / CLIP_DRAWS) % 1.0
+        clip_timesteps = np.minimum((levels * self._num_timesteps).astype(np.int64), self._num_timesteps - 1)
+        clip_noise = random.standard_normal((1 + CLIP_DRAWS, self._cache.codec.clip_dim), dtype=np.float32)
+        cutting = cut(codes, self._shape[-1], offset)
+        return Clip(*cutting, noise, timestep, clip_noise, clip_timesteps, drop, example.caption)
 
 
 def ahead(

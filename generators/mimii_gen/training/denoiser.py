@@ -15,9 +15,11 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from ..conditioning.text import Embeddings, TextEncoder, with_null
-from ..diffusion.schedule import target
+from ..diffusion.clip_network import ClipNetwork
+from ..diffusion.flat_unet import FlatUNet
+from ..diffusion.schedule import loss_weights, target
 from ..latents.interface import LatentCodec
-from ..latents.space import LatentSpace
+from ..latents.space import LatentSpace, split_clip
 from .batches import Batch
 
 __all__ = ["Denoiser", "Objective", "average", "ema_decay_at", "tensors_of"]
@@ -28,6 +30,7 @@ class Denoiser(nn.Module):
 
     Attributes:
         unet: the U-Net.
+        clip_network: denoises clip latents; None where the latents have none.
         text: the text encoder that is trained, None where it is frozen and captions come embedded.
         null: the null embedding, shape (tokens, dim): a parameter where it is learned, else a constant; None where it
             is what the trained encoder makes of the empty caption at that step (a constant to the step's gradient).
@@ -35,9 +38,18 @@ class Denoiser(nn.Module):
 
     null: Tensor | None
 
-    def __init__(self, unet: UNet2DConditionModel, text: TextEncoder | None, null: Tensor, *, learned: bool) -> None:
+    def __init__(
+        self,
+        unet: UNet2DConditionModel | FlatUNet,
+        text: TextEncoder | None,
+        null: Tensor,
+        *,
+        learned: bool,
+        clip_network: ClipNetwork | None = None,
+    ) -> None:
         super().__init__()
         self.unet = unet
+        self.clip_network = clip_network
         self.text = text
         if text is not None:
             self.text_encoder = text.model
@@ -53,7 +65,8 @@ class Denoiser(nn.Module):
         if text is not None:
             text = TextEncoder(copy.deepcopy(text.model), text.tokenizer, text.max_tokens, text.pooling)
         learned = isinstance(self.null, nn.Parameter)
-        other = Denoiser(copy.deepcopy(self.unet), text, self.null_embedding(), learned=learned)
+        networks = copy.deepcopy(self.unet), copy.deepcopy(self.clip_network)
+        other = Denoiser(networks[0], text, self.null_embedding(), learned=learned, clip_network=networks[1])
         return other.requires_grad_(False).eval()
 
     def null_embedding(self) -> Tensor:
@@ -71,7 +84,10 @@ class Denoiser(nn.Module):
         states: Tensor | None,
         mask: Tensor | None,
         captions: tuple[str, ...],
-    ) -> Tensor:
+        clip: Tensor | None = None,
+        noisy_clip: Tensor | None = None,
+        clip_timesteps: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor | None]:
         """Predict noise or v.
 
         Args:
@@ -81,9 +97,12 @@ class Denoiser(nn.Module):
             states: embedded captions, shape (batch, tokens, dim); None where they are embedded here.
             mask: which of the tokens count, shape (batch, tokens).
             captions: the captions themselves.
+            clip: clip latents that the frames are conditioned on, shape (batch, clip_dim); None where there are none.
+            noisy_clip: noised clip latents at several noise levels, shape (batch, draws, clip_dim).
+            clip_timesteps: of these levels, shape (batch, draws).
 
         Returns:
-            The prediction, of the shape of ``noisy``.
+            The predictions, of the shapes of ``noisy`` and ``noisy_clip``.
         """
         if self.text is None:
             assert states is not None and mask is not None
@@ -96,10 +115,18 @@ class Denoiser(nn.Module):
             # Where no caption is dropped its gradient is zero, not absent: processes wait for each other's gradients,
             # and AdamW leaves out what has none.
             embeddings = Embeddings(embeddings.states + 0.0 * self.null.sum(), embeddings.mask)
-        prediction: Tensor = self.unet(
-            noisy, timesteps, embeddings.states, encoder_attention_mask=embeddings.mask
+        states, mask = embeddings.states, embeddings.mask
+        prediction: Tensor = self.unet(noisy, timesteps, states, encoder_attention_mask=mask, class_labels=clip).sample
+        if self.clip_network is None or noisy_clip is None or clip_timesteps is None:
+            return prediction, None
+        draws = noisy_clip.shape[1]
+        predicted_clip: Tensor = self.clip_network(
+            noisy_clip.flatten(0, 1),
+            clip_timesteps.flatten(),
+            states.repeat_interleave(draws, dim=0),
+            encoder_attention_mask=mask.repeat_interleave(draws, dim=0),
         ).sample
-        return prediction
+        return prediction, predicted_clip.unflatten(0, (-1, draws))
 
 
 class Objective:
@@ -116,25 +143,46 @@ class Objective:
         """
         self._codec, self._space, self._scheduler, self._device = codec, space, scheduler, device
 
-    def errors(self, model: Callable[..., Tensor], batch: Batch) -> Tensor:
+    def errors(
+        self, model: Callable[..., tuple[Tensor, Tensor | None]], batch: Batch, snr_gamma: float | None = None
+    ) -> Tensor:
         """Return the mean squared error of each example over its own frames, shape (batch,), float32.
+
+        Where there are clip latents, the mean squared error of these over their noise levels is added.
 
         Args:
             model: a `Denoiser`, or what accelerate made of it.
             batch: on the CPU.
+            snr_gamma: of min-SNR loss weights, see `loss_weights`; None for equal weights.
         """
+        clip_dim = self._codec.clip_dim
         with torch.no_grad():
-            latents = self._codec.latents(batch.codes)
+            latents = self._codec.latents(batch.codes, batch.clip_noise[:, 0] if clip_dim else None)
             batch = batch.map(lambda tensor: tensor.to(self._device, non_blocking=True))
             keep = batch.keep[:, None, None, :].float()
-            clean = self._space.to_unet(latents.to(self._device)).float() * keep
+            clean, clip = split_clip(self._space.to_unet(latents.to(self._device)).float(), clip_dim)
+            clean = clean * keep
             noisy = self._scheduler.add_noise(clean, batch.noise, batch.timesteps)
             wanted = target(self._scheduler, clean, batch.noise, batch.timesteps)
         states, mask = (None, None) if batch.embeddings is None else (batch.embeddings.states, batch.embeddings.mask)
-        prediction = model(noisy, batch.timesteps, batch.drop, states, mask, batch.captions)
+        of_clips: tuple[Tensor, ...] = ()
+        if clip_dim:
+            with torch.no_grad():
+                levels = batch.clip_timesteps.flatten()
+                repeated = clip[:, None].expand(-1, batch.clip_timesteps.shape[1], -1).flatten(0, 1)
+                noise = batch.clip_noise[:, 1:].flatten(0, 1)
+                noisy_clip = self._scheduler.add_noise(repeated, noise, levels)
+                wanted_clip = target(self._scheduler, repeated, noise, levels)
+            of_clips = clip, noisy_clip.unflatten(0, batch.clip_timesteps.shape), batch.clip_timesteps
+        prediction, predicted_clip = model(noisy, batch.timesteps, batch.drop, states, mask, batch.captions, *of_clips)
         squares = (prediction.float() - wanted).square() * keep
         elements = keep.sum(dim=(1, 2, 3)) * clean.shape[1] * clean.shape[2]
-        return squares.sum(dim=(1, 2, 3)) / elements
+        errors = squares.sum(dim=(1, 2, 3)) / elements * loss_weights(self._scheduler, batch.timesteps, snr_gamma)
+        if clip_dim and predicted_clip is not None:
+            squares = (predicted_clip.float().flatten(0, 1) - wanted_clip).square().mean(dim=1)
+            weighted = squares * loss_weights(self._scheduler, levels, snr_gamma)
+            errors = errors + weighted.unflatten(0, batch.clip_timesteps.shape).mean(dim=1)
+        return errors
 
 
 def tensors_of(module: nn.Module) -> dict[str, Tensor]:

@@ -27,6 +27,7 @@ def identity_of_training(
         "codec": parts.codec.identity,
         "latent statistics": parts.space.to_dict(),
         "U-Net": _config_text(parts.unet.config),
+        "clip network": None if parts.clip_network is None else _config_text(parts.clip_network.config),
         "null embedding": None if parts.null is None else parts.null.tolist(),
         # The weights of an encoder that is trained change in place, so of that one only the rest counts.
         "text encoder": text.architecture if settings.train_text_encoder else text.identity,

@@ -21,7 +21,6 @@ from asdbench import UserError
 
 from ..conditioning.text import TextEncoder
 from ..diffusion.backbone import smallest_frames
-from ..diffusion.schedule import loss_weights
 from ..latents.cache import LatentCache
 from .acceleration import build_accelerator, start_trackers
 from .batches import Batch, Batches, ahead, caption_states
@@ -128,7 +127,9 @@ class _Training:
         parts.text_encoder.model.eval()
         null = parts.text_encoder.null() if parts.null is None else parts.null
         text = parts.text_encoder if joint else None
-        self.network = Denoiser(parts.unet, text, null, learned=settings.learned_null).to(device_)
+        self.network = Denoiser(
+            parts.unet, text, null, learned=settings.learned_null, clip_network=parts.clip_network
+        ).to(device_)
         self.network.requires_grad_(True)
         self.averaged = self.network.clone().to(device_)
         parts.unet.train()
@@ -248,9 +249,7 @@ class _Training:
         for _ in range(self.settings.accumulation):
             batch = next(batches)
             with self.accelerator.accumulate(self.model):
-                errors = self.objective.errors(self.model, batch)
-                timesteps = batch.timesteps.to(errors.device)
-                weighted = (errors * loss_weights(self.scheduler, timesteps, self.settings.snr_gamma)).mean()
+                weighted = self.objective.errors(self.model, batch, self.settings.snr_gamma).mean()
                 self.accelerator.backward(weighted)
                 loss = loss + weighted.detach() / self.settings.accumulation
                 if self.accelerator.sync_gradients:
@@ -272,9 +271,9 @@ class _Training:
     # -- what is looked at
 
     def _validate(self) -> float | None:
-        def predict(*inputs: Any) -> Tensor:
+        def predict(*inputs: Any) -> tuple[Tensor, Tensor | None]:
             with self.accelerator.autocast():
-                prediction: Tensor = self.averaged(*inputs)
+                prediction: tuple[Tensor, Tensor | None] = self.averaged(*inputs)
                 return prediction
 
         share = slice(self.accelerator.process_index, None, self.accelerator.num_processes)
@@ -316,7 +315,10 @@ class _Training:
         if self.averaged.text is not None:  # a new one, which keeps no states of weights that change afterwards
             text = TextEncoder(text.model, text.tokenizer, text.max_tokens, text.pooling)
         null = self.averaged.null_embedding().float().cpu().clone()
-        return dataclasses.replace(self.parts, unet=self.averaged.unet, text_encoder=text, null=null)
+        averaged = self.averaged
+        return dataclasses.replace(
+            self.parts, unet=averaged.unet, clip_network=averaged.clip_network, text_encoder=text, null=null
+        )
 
     def _trained(self) -> Trained:
         sampled = self._sampled()
@@ -324,6 +326,7 @@ class _Training:
         return Trained(
             unet=sampled.unet,
             raw_unet=self.parts.unet,
+            clip_network=sampled.clip_network,
             text_encoder=sampled.text_encoder,
             null=sampled.null,
             history=self.now.history,

@@ -9,6 +9,8 @@ from diffusers import UNet2DConditionModel
 from torch import Tensor
 
 from ..conditioning.text import TextEncoder
+from ..diffusion.clip_network import ClipNetwork
+from ..diffusion.flat_unet import FlatUNet
 from ..diffusion.schedule import NoiseSchedule
 from ..latents.interface import LatentCodec
 from ..latents.space import LatentSpace
@@ -27,14 +29,16 @@ class Parts:
         codec: between audio and latents.
         space: layout and normalisation of the latents.
         null: the null embedding, shape (tokens, dim); None for the text encoder's encoding of the empty caption.
+        clip_network: denoises the codec's clip latents; None where it has none.
     """
 
-    unet: UNet2DConditionModel
+    unet: UNet2DConditionModel | FlatUNet
     schedule: NoiseSchedule
     text_encoder: TextEncoder
     codec: LatentCodec
     space: LatentSpace
     null: Tensor | None = None
+    clip_network: ClipNetwork | None = None
 
 
 @dataclass
@@ -44,6 +48,7 @@ class Trained:
     Attributes:
         unet: the U-Net with averaged weights, the one to sample from.
         raw_unet: the U-Net with the weights of the last step (the one that was passed in, trained in place).
+        clip_network: with averaged weights, None where there is none.
         text_encoder: with averaged weights where it was trained, else the one that was passed in.
         null: the null embedding that goes with them, shape (tokens, dim), float32, on the CPU.
         history: a row for every ``log_every`` steps: step, loss and gradient_norm (means over the steps since the row
@@ -53,8 +58,9 @@ class Trained:
         steps: optimiser steps done.
     """
 
-    unet: UNet2DConditionModel
-    raw_unet: UNet2DConditionModel
+    unet: UNet2DConditionModel | FlatUNet
+    raw_unet: UNet2DConditionModel | FlatUNet
+    clip_network: ClipNetwork | None
     text_encoder: TextEncoder
     null: Tensor
     history: list[dict[str, Any]]

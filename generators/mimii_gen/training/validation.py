@@ -53,9 +53,10 @@ class Validation:
         """
         chosen = sorted(examples, key=lambda example: unit("validation clip", example.content_hash))[:NUM_CLIPS]
         timesteps = [min(num_timesteps - 1, round(level * num_timesteps)) for level in NOISE_LEVELS]
+        self._timesteps = np.array(timesteps, dtype=np.int64)
         self._pairs = [(example, timestep) for example in chosen for timestep in timesteps]
         self._cache, self._captions, self._batch_size = cache, captions, batch_size
-        self._shape = (space.channels, space.height, num_frames)
+        self._shape = (space.channels - cache.codec.clip_dim, space.height, num_frames)
 
     def loss(self, errors: Callable[[Batch], Tensor], share: slice = slice(None)) -> Tensor | None:
         """Return the sum of the errors and their number, shape (2,), float64; None where there are no clips.
@@ -84,6 +85,8 @@ class Validation:
             *cut(self._cache.codes(example.content_hash), self._shape[-1], 0),
             noise.standard_normal(self._shape, dtype=np.float32),
             timestep,
+            noise.standard_normal((1 + len(self._timesteps), self._cache.codec.clip_dim), dtype=np.float32),
+            self._timesteps,
             False,
             example.caption,
         )

@@ -1,0 +1,111 @@
+"""What is measured after the training of a compact codec: which latents count, how tones wander, how far cells vary.
+
+The shapes of the gamma distributions are learnt together with all else, and the decoder reaches its target within some
+tenths of a decibel only: without a calibration the log power of cells varies by some percent more or less than in real
+clips, and an autoencoder, which cannot predict that noise, recognises the codec. So training clips are coded and made
+again, and the deviation of each band is corrected until its change from frame to frame is that of the clips.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from ...shared.randomness import stream
+from .decoding import Decoder
+from .examples import Examples
+from .lines import LineAnalysis
+from .network import CompactNetwork, Posterior
+from .spectra import Spectra
+
+__all__ = ["calibrate"]
+
+Array = npt.NDArray[np.float64]
+
+_CLIPS = 64
+_LEAST_INFORMATION = 0.03
+"""Nats a frame from which a frame latent says anything; below it is drawn as noise."""
+_ROUNDS = 2
+_LAG = 2
+"""Frames over which changes are measured: half a window."""
+_SMOOTHING = 9
+"""Bands over which corrections are averaged, for what 64 clips say of one band is noisy."""
+_RANGE = (0.5, 1.5)
+
+
+@torch.no_grad()
+def calibrate(network: CompactNetwork, examples: Examples, spectra: Spectra, seed: int) -> None:
+    """Set ``active``, ``wander`` and ``calibration`` of a trained network, from some of its training clips."""
+    chosen = examples.evenly(_CLIPS)
+    analysis, information, wanders, real = LineAnalysis(spectra), [], [], []
+    coded = []
+    for index in chosen:
+        clip, frames = _coded(network, examples, index, seed)
+        information.append(frames.divergence().mean(dim=(0, 2)).cpu().numpy())
+        generator = _generator("latents", seed, index)
+        coded.append((_drawn(frames, generator), clip))
+        waveform = examples.waveform(index)
+        wanders += analysis.wander(waveform, analysis.find(waveform))
+        real.append(_changes(spectra.decibels(waveform)))
+    active = np.mean(information, axis=0) >= _LEAST_INFORMATION
+    active[int(np.argmax(np.mean(information, axis=0)))] = True
+    network.active.copy_(torch.from_numpy(active.astype(np.float32)))
+    network.wander.fill_(float(np.median(wanders)) if wanders else 0.0)
+    network.calibration.fill_(1.0)
+    decoder, wanted = Decoder(network, spectra), np.mean(real, axis=0)
+    for turn in range(_ROUNDS):
+        made, slopes = [], []
+        for index, (latents, clip) in zip(chosen, coded, strict=True):
+            random = stream("calibration", seed, index, turn)
+            power = decoder.power(latents, clip)
+            waveform = decoder.sound(power, clip, len(examples.waveform(index)), random)
+            made.append(_changes(spectra.decibels(waveform)))
+            slopes.append(_variance(power.log_shape[0].double().cpu().numpy()))
+        correction = (wanted - np.mean(made, axis=0)) / (np.mean(slopes, axis=0) * _changes_of_noise(spectra))
+        squared = np.square(network.calibration.double().cpu().numpy()) + _smooth(correction)
+        found = np.sqrt(np.clip(squared, _RANGE[0] ** 2, _RANGE[1] ** 2)).astype(np.float32)
+        network.calibration.copy_(torch.from_numpy(found))
+
+
+def _coded(network: CompactNetwork, examples: Examples, index: int, seed: int) -> tuple[torch.Tensor, Posterior]:
+    """The clip latent of a clip, drawn, and the distribution of its frame latents."""
+    device = network.mean.device
+    frames = network.normalized(torch.from_numpy(examples.frames(index).T)[None].to(device))
+    lines = torch.from_numpy(examples.lines[index : index + 1]).to(device)
+    clip = _drawn(network.encode_clip(network.features(frames, lines)), _generator("clip", seed, index))
+    return clip, network.encode_frames(frames, clip)
+
+
+def _changes(decibels: npt.NDArray[np.float32]) -> Array:
+    """Mean square of how the log power of each band changes, in nepers of power squared, shape (bands,)."""
+    change = (decibels[_LAG:] - decibels[:-_LAG]).astype(np.float64) * np.log(10) / 10
+    return np.asarray(np.square(change).mean(axis=0))
+
+
+def _changes_of_noise(spectra: Spectra) -> Array:
+    """The same for white noise, relative to the variance of its log power."""
+    noise = stream("calibration noise").standard_normal(20 * spectra.sample_rate).astype(np.float32)
+    return _changes(spectra.decibels(noise)) / np.square(spectra.noise.log_std.astype(np.float64))
+
+
+def _variance(log_shape: Array) -> Array:
+    """Variance of the log power that gamma distributions have, mean over the frames, shape (bands,)."""
+    from scipy.special import polygamma
+
+    return np.asarray(polygamma(1, np.exp(log_shape)).mean(axis=1))
+
+
+def _smooth(values: Array) -> Array:
+    from scipy.ndimage import uniform_filter1d
+
+    return np.asarray(uniform_filter1d(values, _SMOOTHING, mode="nearest"))
+
+
+def _generator(*name: str | int) -> torch.Generator:
+    return torch.Generator().manual_seed(int(stream("calibration", *name).integers(2**62)))
+
+
+def _drawn(posterior: Posterior, generator: torch.Generator) -> torch.Tensor:
+    noise = torch.randn(posterior.mean.shape, generator=generator)
+    return posterior.sample(noise.to(posterior.mean))

@@ -1,0 +1,89 @@
+"""From a power density to sound: lines and noise whose spectrogram is brought to a target drawn from the density.
+
+The fine structure of the target is that of real noise: the standardised log spectrogram of white noise, scaled to the
+deviation that each cell's gamma distribution has. Then the sound is made to have it, by gains in turn (as D. Griffin
+and J. Lim do with magnitudes, IEEE Trans. Acoust., Speech, Signal Process. 32, 1984), which keep the phases of lines.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from .lines import LineAnalysis, Lines
+from .network import LOG_10
+from .spectra import FLOOR, Spectra, Spectrum
+
+__all__ = ["ROUNDS", "synthesize"]
+
+Array = npt.NDArray[np.float32]
+
+ROUNDS = 10
+"""Of gains; the spectrogram is then within 0.4 dB of the target."""
+_LARGEST_GAIN = 6.0
+"""Nepers of power by which a cell changes in a round."""
+_TONAL = 0.05
+"""Share of a band's power from which lines count in how it fluctuates."""
+_LEAST_DEVIATION = 1e-2
+_LEAST_NOISE = 0.02
+"""Share of a band's power that stays noise however strong its line is."""
+
+
+def synthesize(
+    spectra: Spectra,
+    analysis: LineAnalysis,
+    decibels: Array,
+    log_shape: Array,
+    lines: Lines,
+    *,
+    calibration: Array,
+    wander: float,
+    num_samples: int,
+    random: np.random.Generator,
+    rounds: int = ROUNDS,
+) -> Array:
+    """Return a waveform, shape (num_samples,).
+
+    Args:
+        spectra: the kind of spectrogram.
+        analysis: of lines, for the same.
+        decibels: mean power of each cell in dB, shape (frames, bands).
+        log_shape: log of the shape of its gamma distribution, likewise.
+        lines: the lines of the bands.
+        calibration: factor of the deviation of the log power in each band, shape (bands,).
+        wander: relative deviation of the lines' frequencies over time.
+        num_samples: length.
+        random: of noise, phases and wander.
+        rounds: see `ROUNDS`.
+    """
+    from scipy.special import digamma, polygamma
+
+    noise = random.standard_normal(num_samples).astype(np.float32)
+    spectrum = spectra.transform(noise)
+    white = spectra.noise
+    fine = (_log_mel(spectra, spectrum) - white.log_mean) / white.log_std
+    log_mean = decibels * np.float32(LOG_10)
+    mean = np.exp(log_mean, dtype=np.float64).mean(axis=0)
+    powers, of_lines = analysis.powers(lines, mean)
+    share = of_lines / np.maximum(mean, FLOOR)
+    left = np.log(np.maximum(1 - share, _LEAST_NOISE)).astype(np.float32)
+    waveform = spectra.inverse(spectrum * spectra.gains(log_mean + left - np.log(white.power)), num_samples)
+    if powers.any():
+        waveform += analysis.sound(lines, powers, num_samples, wander, random)
+        # Where lines are, noise alone fluctuates otherwise than line and noise do, and gains would break the line up.
+        tonal = share > _TONAL
+        away = (_log_mel(spectra, spectra.transform(waveform)) - log_mean)[:, tonal]
+        fine[:, tonal] = (away - away.mean(axis=0)) / np.maximum(away.std(axis=0), _LEAST_DEVIATION)
+    shape = np.exp(log_shape.astype(np.float64))
+    target = log_mean + (digamma(shape) - log_shape).astype(np.float32)
+    target += (np.sqrt(polygamma(1, shape)).astype(np.float32) * calibration) * fine
+    for _ in range(rounds):
+        spectrum = spectra.transform(waveform)
+        away = np.clip(target - _log_mel(spectra, spectrum), -_LARGEST_GAIN, _LARGEST_GAIN)
+        waveform = spectra.inverse(spectrum * spectra.gains(away), num_samples)
+    return waveform
+
+
+def _log_mel(spectra: Spectra, spectrum: Spectrum) -> Array:
+    """Natural log of the power of the bands, shape (frames, bands)."""
+    return np.asarray(np.log(np.maximum(spectra.mel(spectrum), np.float32(FLOOR))))
