@@ -20,12 +20,12 @@ from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 
-__all__ = ["FRAME_LOG_VARIANCE", "LOG_10", "STRIDE", "CompactNetwork", "Posterior", "Power", "gamma_nll"]
+from .spectra import STRIDE
+
+__all__ = ["FRAME_LOG_VARIANCE", "LOG_10", "CompactNetwork", "Posterior", "Power", "gamma_nll"]
 
 LOG_10 = math.log(10) / 10
 """Nepers of power in a decibel."""
-STRIDE = 4
-"""Spectrogram frames in a latent frame."""
 _GROUPS = 8
 _CLIP_LOG_VARIANCE = (-9.0, 3.0)
 FRAME_LOG_VARIANCE = (-8.0, 3.0)
