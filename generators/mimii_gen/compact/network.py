@@ -138,7 +138,8 @@ class CompactNetwork(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffuser
         self.to_clip = nn.Linear(256, 2 * clip_dim)
         self.static_linear = nn.Linear(clip_dim, features)
         self.static_deep = nn.Sequential(nn.Linear(clip_dim, 128), nn.SiLU(), nn.Linear(128, features))
-        nn.init.zeros_(self.static_deep[2].weight)  # type: ignore[arg-type]
+        for parameter in self.static_deep[2].parameters():
+            nn.init.zeros_(parameter)
 
         for name in ("mean", "std", "noise_log_shape"):
             self.register_buffer(name, torch.zeros(bands, 1))
