@@ -265,7 +265,9 @@ def _write(
     with quiet():
         halved: list[Any] = [pipeline.unet]
         if parts.codec.clip_dim:
-            halved += [pipeline.clip_network, pipeline.codec]
+            halved.append(pipeline.clip_network)
+            if _fits_half(pipeline.codec):  # else it would be another codec than the one that was used
+                halved.append(pipeline.codec)
         for network in halved if generator.weights == "float16" else ():
             network.half()
         pipeline.save_pretrained(out)
@@ -303,6 +305,11 @@ def _write(
         versions={name: version(name) for name in ("asdbench", "torch", "diffusers", "transformers", "accelerate")},
     )
     write_model_card(out, card)
+
+
+def _fits_half(network: torch.nn.Module) -> bool:
+    """Whether half precision changes no value of a network."""
+    return all(torch.equal(tensor, tensor.half().to(tensor.dtype)) for tensor in network.state_dict().values())
 
 
 def _generated_level(pipeline: MimiiGenPipeline, captioned: Sequence[Captioned], statistics: LatentStatistics) -> float:
