@@ -18,6 +18,7 @@ from asdbench.pretrained.device import choose_device
 from asdbench.pretrained.hub import quiet
 
 from ..shared.captions import CaptionRow, Description, group_words, label_values, readable, write_captions
+from ..shared.record import write_fingerprints
 from .conditioning.captioning import Captioned, captioned_clips
 from .conditioning.new_text import NAME as NEW_TEXT
 from .conditioning.new_text import new_text_encoder
@@ -34,7 +35,7 @@ from .latents.tones import tonal_shares
 from .model_card import ModelCard, Part, write_model_card
 from .pipeline import MimiiGenPipeline
 from .preview import save_grid
-from .record import codec_clips, write_fingerprints, write_record
+from .record import codec_clips, write_record
 from .training.examples import Example, split_examples
 from .training.loop import Parts, Trained, train
 from .training.settings import TrainingSettings
