@@ -108,6 +108,11 @@ def _require_enough(clips: Sequence[CaptionedClip], exposure: str) -> None:
     hint = "'holdout' in the spec sets how many are kept for generators"
     if not clips:
         raise UserError(f"texture: there are no clips to learn from; {hint}")
+    if exposure != "none" and all(clip.description.condition == "normal" for clip in clips):
+        raise UserError(
+            f"texture: there are no anomalous clips to learn from ({len(clips)} normal ones were found) with exposure "
+            f"'{exposure}'; keep some with 'holdout: {{anomaly: …}}', or set exposure to 'none'"
+        )
     counts: dict[tuple[str, str], int] = {}
     for clip in clips:
         for condition in _CONDITIONS:

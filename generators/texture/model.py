@@ -35,7 +35,7 @@ __all__ = ["INDEX", "LEAST_FRAMES", "TextureModel", "count_parameters", "read_fi
 INDEX = "texture.json"
 """What a folder with a model holds."""
 FORMAT = 1
-LEAST_FRAMES = 8
+LEAST_FRAMES = 6
 """Frames that are made at least; a shorter clip is cut off them."""
 _OTHER_INDEX = "model_index.json"
 """What a folder with a diffusion model holds."""
