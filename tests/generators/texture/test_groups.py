@@ -88,3 +88,29 @@ def test_few_clips_vary_less_about_their_own_mean() -> None:
     group = Group.fit(("fan",), levels, [frozenset()] * 4, [], [])
     power = np.square(group.scores @ group.directions).mean(axis=0) + np.square(group.rest)
     assert power == pytest.approx(levels.var(axis=0, ddof=1), rel=1e-3)
+
+
+def test_slopes_are_those_of_ridge_regression() -> None:
+    from sklearn.linear_model import Ridge
+
+    random = np.random.default_rng(21)
+    words = [f"w{number}" for number in range(12)]
+    captions = [frozenset(random.choice(words, 3, replace=False)) for _ in range(60)]
+    levels = random.standard_normal((60, DIM))
+    group = Group.fit(("fan",), levels, captions, words, [], pair_support=61)
+    has = np.array([[word in caption for word in group.words] for caption in captions], dtype=float)
+    np.testing.assert_allclose(group.slopes, Ridge(alpha=2.0).fit(has, levels).coef_.T, atol=1e-10)
+    np.testing.assert_array_equal(group.presence, has)
+
+
+def test_directions_are_principal_components_of_the_remainder() -> None:
+    from sklearn.decomposition import PCA
+
+    levels = np.random.default_rng(22).standard_normal((100, 6)) @ np.random.default_rng(23).standard_normal((6, DIM))
+    group = Group.fit(("fan",), levels, [frozenset()] * 100, [], [], estimated=True)
+    wanted = PCA(6).fit(levels)
+    deviations = np.sqrt(wanted.explained_variance_ * 99 / 100)
+    np.testing.assert_allclose(np.linalg.norm(group.directions[:6], axis=1), deviations, rtol=1e-6)
+    cosines = np.abs((group.directions[:6] / deviations[:, None] * wanted.components_).sum(axis=1))
+    np.testing.assert_allclose(cosines, 1, rtol=1e-6)
+    np.testing.assert_allclose(group.scores @ group.directions, levels - levels.mean(axis=0), atol=1e-6)
