@@ -12,7 +12,7 @@ SCALE = {"slight": 0.5, "moderate": 1.0, "severe": 2.0}
 PHRASES = tuple((word,) for word in SCALE)
 WORDS = ("slow", "fast")
 LINES = {"slow": 5, "fast": 20}
-"""Band in which the damage is heard at each speed."""
+"""Band of the damage at each speed."""
 
 
 QUIET = np.zeros(DIM)
@@ -62,9 +62,9 @@ def test_few_bands_are_found_among_the_noise_of_all_others() -> None:
 
 def test_what_is_explained_and_what_is_left_make_the_level() -> None:
     above, features, captions = damaged(0.2)
-    captions[0] = frozenset(["slow"])  # of no told severity
+    captions[0] = frozenset(["slow"])  # names no severity
     added, left, *_ = AddedPower.fit(above, QUIET, features, np.full(2, 2.0), captions, PHRASES)
-    explained = np.array([added.level(row, told) for row, told in zip(features, captions, strict=True)])
+    explained = np.array([added.level(row, words) for row, words in zip(features, captions, strict=True)])
     assert explained + left == pytest.approx(above, abs=1e-12)
 
 
@@ -73,7 +73,7 @@ def test_the_scale_is_not_that_of_noise_that_was_fitted() -> None:
     random = np.random.default_rng(1)
     above, _, captions = damaged(0.0)
     features = (random.random((CLIPS, 250)) < 0.03).astype(float)
-    features[:, 0] = ["slow" in told for told in captions]
+    features[:, 0] = ["slow" in words for words in captions]
     added, *_ = AddedPower.fit(
         above + 0.25 * random.standard_normal(above.shape),
         np.full(DIM, 0.25**2),
@@ -143,11 +143,11 @@ def test_no_more_is_taken_away_than_was_seen() -> None:
 
 def test_phrases_count_where_all_their_words_are() -> None:
     above, features, captions = damaged(0.0)
-    told = [
+    words = [
         words - {"slight"} | {"barely", "audible"} if "slight" in words else words | {"audible"} for words in captions
     ]
     phrases = (("audible", "barely"), ("moderate",), ("severe",))
-    found, *_ = AddedPower.fit(above, QUIET, features, np.full(2, 1e-3), told, phrases)
+    found, *_ = AddedPower.fit(above, QUIET, features, np.full(2, 1e-3), words, phrases)
     assert found.scale == pytest.approx(list(SCALE.values()), rel=0.02)
     slow = np.array([1.0, 0.0])
     weak, some, usual = (
