@@ -20,6 +20,7 @@ from asdbench.pretrained.hub import quiet
 
 from ..shared.captions import CaptionRow, write_captions
 from ..shared.randomness import stream
+from ..shared.record import write_fingerprints
 from .codec_choice import codec_for
 from .conditioning.captioning import Captioned, captioned_clips
 from .conditioning.new_text import NAME as NEW_TEXT
@@ -34,7 +35,7 @@ from .latents.space import LatentSpace, LatentStatistics
 from .model_card import ModelCard, Part, write_model_card
 from .pipeline import MimiiGenPipeline
 from .preview import save_grid
-from .record import codec_clips, write_fingerprints, write_record
+from .record import codec_clips, write_record
 from .training.examples import Example, split_examples
 from .training.loop import Parts, Trained, train
 from .training.settings import TrainingSettings

@@ -1,12 +1,13 @@
-"""How well detectors hear the built-in model of mimii_gen: codec, artefact, gap and matched gap by machine.
+"""How well detectors recognise what a model makes: codec, artefact, gap and matched gap by machine.
 
 Detectors learn from the training clips of benchmarks/mimii_gen.yaml; real test clips come from a data set that neither
 detectors nor generator saw, and the labels of what is generated from another one.
 
-    python tests/simulations/mini_quality.py generators/mimii_gen/weights/mini
+    python tests/simulations/mini_quality.py --use texture generators/texture/weights/simulated
+    python tests/simulations/mini_quality.py --use mimii_gen generators/mimii_gen/weights/mini
 
 `--clips` counts clips of each domain: 300 are 600 test clips a condition. With `--effects` the effects generator is
-measured on the same clips. The model was not shaped on the two default data seeds.
+measured on the same clips. The built-in models were not shaped on the two default data seeds.
 """
 
 from __future__ import annotations
@@ -70,8 +71,28 @@ def scored(
         yield name, {key: detector.score(value) for key, value in sets.items()}
 
 
+USES = ("texture", "mimii_gen")
+"""Generators that learn."""
+
+
+def add_model_options(parser: argparse.ArgumentParser) -> None:
+    """Let the command line name a model and how it is sampled."""
+    parser.add_argument("model", help="folder, or name of a built-in model")
+    parser.add_argument("--use", choices=USES, default="texture", help="generator whose model it is")
+    parser.add_argument("--steps", type=int, default=3, help="of the sampler, for mimii_gen")
+    parser.add_argument("--guidance", type=float, default=1.0, help="for mimii_gen")
+
+
+def model_settings(given: argparse.Namespace) -> dict[str, object]:
+    """Settings of the generator for what the command line says."""
+    if given.use == "texture":
+        return {"checkpoint": given.model}
+    sampling = {"inference_steps": given.steps, "guidance_scale": given.guidance, "sampling_batch": 4}
+    return {"checkpoint": given.model, "device": "cpu", **sampling}
+
+
 def figures(
-    machine: str, model: str, clips: int, effects: bool, seeds: tuple[int, int], settings: dict[str, object]
+    machine: str, use: str, settings: dict[str, object], clips: int, effects: bool, seeds: tuple[int, int]
 ) -> list[dict[str, object]]:
     """One row a detector."""
     with tempfile.TemporaryDirectory() as name:
@@ -79,12 +100,9 @@ def figures(
         learnt = simulated(machine, folder / "train", 0, clips, train=True)
         test, pool = (simulated(machine, folder / str(seed), seed, clips) for seed in seeds)
         sets = {"normal": test.where(condition="normal"), "anomaly": test.where(condition="anomaly")}
-        mimii = {"checkpoint": model, "device": "cpu", **settings}
         for condition in ("normal", "anomaly"):
-            sets[f"generated {condition}"] = generated("mimii_gen", pool, condition, folder / f"g{condition}", **mimii)
-        sets["codec normal"] = generated(
-            "mimii_gen", pool, "normal", folder / "codec", **{**mimii, "reconstruct": True}
-        )
+            sets[f"generated {condition}"] = generated(use, pool, condition, folder / f"g{condition}", **settings)
+        sets["codec normal"] = generated(use, pool, "normal", folder / "codec", **settings, reconstruct=True)
         if effects:
             sets["effects"] = generated("effects", pool, "anomaly", folder / "effects")
         rows = []
@@ -107,18 +125,15 @@ def figures(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("model")
+    add_model_options(parser)
     parser.add_argument("--clips", type=int, default=300, help="of each domain and condition")
     parser.add_argument("--machines", default=",".join(MACHINES))
-    parser.add_argument("--steps", type=int, default=3)
-    parser.add_argument("--guidance", type=float, default=1.0)
     parser.add_argument("--effects", action="store_true")
     parser.add_argument("--seeds", type=int, nargs=2, default=(83, 84), help="of real test clips, and of labels")
     given = parser.parse_args()
-    settings = {"inference_steps": given.steps, "guidance_scale": given.guidance, "sampling_batch": 4}
     rows: list[dict[str, object]] = []
     for machine in given.machines.split(","):
-        rows += figures(machine, given.model, given.clips, given.effects, tuple(given.seeds), settings)
+        rows += figures(machine, given.use, model_settings(given), given.clips, given.effects, tuple(given.seeds))
     table = pd.DataFrame(rows)
     names = [name for name in ("generated", "matched", "effects") if name in table]
     for name in names:
