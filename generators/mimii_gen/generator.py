@@ -111,6 +111,9 @@ class MimiiGen(Generator):
     )
     learning_rate: float = setting(1e-4, gt=0, description="of AdamW")
     warmup_steps: int = setting(500, ge=0, description="steps over which the learning rate rises")
+    learning_rate_end: float = setting(
+        1.0, gt=0, le=1, description="share of the learning rate at the last step; it falls over the second half"
+    )
     weight_decay: float = setting(1e-2, ge=0, description="of AdamW")
     max_grad_norm: float = setting(1.0, gt=0, description="gradients are scaled down to this norm")
     ema_decay: float = setting(0.9999, ge=0, lt=1, description="of the moving average of the weights")
