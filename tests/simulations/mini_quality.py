@@ -31,6 +31,13 @@ DETECTORS = {
     "ae_mahalanobis": ("dcase_ae", {"score": "mahalanobis", "epochs": 12}),
     "logmel_knn": ("logmel_knn", {}),
 }
+"""Detectors that the built-in models were shaped with."""
+OTHERS = {
+    "twfr_gmm": ("twfr_gmm", {}),
+    "idnn": ("idnn", {"epochs": 12}),
+    "sub_cluster_adacos": ("sub_cluster_adacos", {}),
+}
+"""Detectors that nothing was shaped with."""
 MACHINES = ("bearing", "fan", "gearbox", "slider", "valve")
 
 
@@ -64,7 +71,7 @@ def scored(
 ) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
     """Each detector's name, and its scores of each set after learning from the first."""
     for name in names:
-        use, options = DETECTORS[name]
+        use, options = (DETECTORS | OTHERS)[name]
         detector = plugins.detectors.get(use)(**options)
         detector.seed = 0
         detector.fit(learnt)
@@ -78,8 +85,8 @@ USES = ("texture", "mimii_gen")
 def add_model_options(parser: argparse.ArgumentParser) -> None:
     """Let the command line name a model and how it is sampled."""
     parser.add_argument("model", help="folder, or name of a built-in model")
-    parser.add_argument("--use", choices=USES, default="texture", help="generator whose model it is")
-    parser.add_argument("--steps", type=int, default=3, help="of the sampler, for mimii_gen")
+    parser.add_argument("--use", choices=USES, default="mimii_gen", help="generator whose model it is")
+    parser.add_argument("--steps", type=int, default=8, help="of the sampler, for mimii_gen")
     parser.add_argument("--guidance", type=float, default=1.0, help="for mimii_gen")
 
 
@@ -91,8 +98,27 @@ def model_settings(given: argparse.Namespace) -> dict[str, object]:
     return {"checkpoint": given.model, "device": "cpu", **sampling}
 
 
+def without_start(clips: ClipSet, samples: int, folder: Path) -> ClipSet:
+    """Clips that lack their first samples: the frames of a detector then lie elsewhere than those of a decoder."""
+    folder.mkdir()
+    rows = []
+    for place, (_, row) in enumerate(clips.frame.iterrows()):
+        path = folder / f"{place:04d}.wav"
+        write(path, clips.waveform(place)[samples:], 16000)
+        labels = ("machine", "section", "domain", "split", "condition", "attributes")
+        rows.append({**{label: row[label] for label in labels}, "clip_id": path.name, "path": str(path)})
+    return ClipSet.from_files(rows, 16000)
+
+
 def figures(
-    machine: str, use: str, settings: dict[str, object], clips: int, effects: bool, seeds: tuple[int, int]
+    machine: str,
+    use: str,
+    settings: dict[str, object],
+    clips: int,
+    effects: bool,
+    seeds: tuple[int, int],
+    detectors: Iterable[str] = tuple(DETECTORS),
+    offsets: Iterable[int] = (),
 ) -> list[dict[str, object]]:
     """One row a detector."""
     with tempfile.TemporaryDirectory() as name:
@@ -105,8 +131,11 @@ def figures(
         sets["codec normal"] = generated(use, pool, "normal", folder / "codec", **settings, reconstruct=True)
         if effects:
             sets["effects"] = generated("effects", pool, "anomaly", folder / "effects")
+        for offset in offsets:
+            for which in ("normal", "generated normal"):
+                sets[f"{which} from {offset}"] = without_start(sets[which], offset, folder / f"{which} {offset}")
         rows = []
-        for detector_name, scores in scored(learnt, sets):
+        for detector_name, scores in scored(learnt, sets, detectors):
             pairs = {
                 "real": ("normal", "anomaly"),
                 "generated": ("normal", "generated anomaly"),
@@ -114,6 +143,8 @@ def figures(
                 "artefact": ("normal", "generated normal"),
                 "matched": ("generated normal", "generated anomaly"),
             }
+            for offset in offsets:
+                pairs[f"artefact from {offset}"] = (f"normal from {offset}", f"generated normal from {offset}")
             if effects:
                 pairs["effects"] = ("normal", "effects")
             row: dict[str, object] = {"machine": machine, "detector": detector_name}
@@ -129,11 +160,22 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=300, help="of each domain and condition")
     parser.add_argument("--machines", default=",".join(MACHINES))
     parser.add_argument("--effects", action="store_true")
+    parser.add_argument("--detectors", default=",".join(DETECTORS), help=f"also {', '.join(OTHERS)}")
+    parser.add_argument("--offsets", type=int, nargs="*", default=(), help="samples left out at the start of clips")
     parser.add_argument("--seeds", type=int, nargs=2, default=(83, 84), help="of real test clips, and of labels")
     given = parser.parse_args()
     rows: list[dict[str, object]] = []
     for machine in given.machines.split(","):
-        rows += figures(machine, given.use, model_settings(given), given.clips, given.effects, tuple(given.seeds))
+        rows += figures(
+            machine,
+            given.use,
+            model_settings(given),
+            given.clips,
+            given.effects,
+            tuple(given.seeds),
+            given.detectors.split(","),
+            given.offsets,
+        )
     table = pd.DataFrame(rows)
     names = [name for name in ("generated", "matched", "effects") if name in table]
     for name in names:
