@@ -236,7 +236,7 @@ class MimiiGen(Generator):
         return read_fingerprints(self.place_of(model))
 
     def parameters(self, model: Path | None) -> int | None:
-        """Number of weights of the U-Net."""
+        """Number of weights of the networks that denoise: the U-Net, and with a compact codec that of clip latents."""
         from .record import count_parameters
 
         return count_parameters(self.place_of(model))

@@ -295,6 +295,7 @@ def _write(
         validation_loss=trained.validation_loss,
         generated_level=_generated_level(pipeline, captioned, statistics),
         caption_model=writer,
+        stochastic_decoder=bool(parts.codec.clip_dim),
         sample_rate=parts.codec.sample_rate,
         seconds=model.num_samples / parts.codec.sample_rate,
         versions={name: version(name) for name in ("asdbench", "torch", "diffusers", "transformers", "accelerate")},

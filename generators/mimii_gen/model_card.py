@@ -70,6 +70,7 @@ class ModelCard:
         validation_loss: the last, at fixed noise; None where it was not measured.
         generated_level: root mean square of generated latents, where that of the training data is 1.
         caption_model: the model that wrote the captions, where one did.
+        stochastic_decoder: whether the codec is a compact one, whose decoder makes the fine noise.
         sample_rate: of the generated audio, in Hz.
         seconds: length of a generated clip by default, in s.
         versions: of the libraries.
@@ -89,6 +90,7 @@ class ModelCard:
     validation_loss: float | None = None
     generated_level: float | None = None
     caption_model: Part | None = None
+    stochastic_decoder: bool = False
     sample_rate: int | None = None
     seconds: float | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
@@ -131,6 +133,7 @@ def _sections(card: ModelCard) -> list[str]:
         "A latent diffusion model that makes machine sounds, normal and anomalous, from captions. It is meant to test "
         "detectors of anomalous sounds. It was trained with asdbench; the method is that of H. Purohit et al., "
         '"MIMII-Gen: Generative Modeling Approach for Simulated Evaluation of Anomalous Sound Detection System".',
+        _what_makes_the_sound(card),
         *data_sections(card.clips, card.content_hashes, card.exposure),
         "## Parts",
         table(("part", "name", "identity", "licence"), _part_rows(card)),
@@ -145,6 +148,16 @@ def _sections(card: ModelCard) -> list[str]:
         "## How to use it",
         _usage(card),
     ]
+
+
+def _what_makes_the_sound(card: ModelCard) -> str:
+    if card.stochastic_decoder:
+        return (
+            "What makes the sound: diffusion makes all that varies with the caption (spectrum, level, noisiness, tones, "
+            "events, severity), as latents of a compact codec. The decoder of the codec adds the fine noise, which it "
+            "draws anew for each clip."
+        )
+    return "What makes the sound: diffusion makes the latents, and the decoder of the codec turns them into sound."
 
 
 def _part_rows(card: ModelCard) -> list[tuple[str, ...]]:

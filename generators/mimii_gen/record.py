@@ -26,7 +26,8 @@ INDEX = "model_index.json"
 """What a folder with a model holds."""
 CODEC_RECORD = "codec_clips.csv"
 """The table of the clips that the model's codec was trained on, where its folder told them; sealed with the other."""
-UNET = "unet/diffusion_pytorch_model.safetensors"
+_WEIGHTS = "diffusion_pytorch_model.safetensors"
+UNET, CLIP_NETWORK = f"unet/{_WEIGHTS}", f"clip_network/{_WEIGHTS}"
 CODEC_COLUMNS = ("clip_id", "machine", "section", "domain", "condition", "content_hash")
 
 
@@ -108,10 +109,12 @@ def read_fingerprints(model: str | Path) -> Fingerprints | None:
 
 
 def count_parameters(model: str | Path) -> int | None:
-    """Number of weights of a model's U-Net, from the head of its file; None where there is no such file."""
-    path = _file(model, UNET)
-    if path is None:
-        return None
+    """Number of weights of the networks that denoise, from the heads of their files; None where there is no U-Net."""
+    paths = _file(model, UNET), _file(model, CLIP_NETWORK)
+    return None if paths[0] is None else sum(_count(path) for path in paths if path is not None)
+
+
+def _count(path: Path) -> int:
     try:
         with safe_open(path, framework="numpy") as file:
             return sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
