@@ -198,9 +198,14 @@ class EventModel(Stored):
                 arrays[f"{place}.{name}"] = np.ascontiguousarray(getattr(kind.group, name), dtype=np.float16)
             found = [[(path[begin], end - begin) for begin, end in runs(path)] for path in kind.paths]
             arrays[f"{place}.states"] = np.array([state for clip in found for state, _ in clip], dtype=np.uint8)
-            arrays[f"{place}.frames"] = np.array([length for clip in found for _, length in clip], dtype=np.uint32)
-            arrays[f"{place}.counts"] = np.array([len(clip) for clip in found], dtype=np.uint32)
+            arrays[f"{place}.frames"] = _small([length for clip in found for _, length in clip])
+            arrays[f"{place}.counts"] = _small([len(clip) for clip in found])
         return arrays
+
+
+def _small(counts: Sequence[int]) -> npt.NDArray[Any]:
+    """Counts in 16 bits where these hold them, else in 32."""
+    return np.array(counts, dtype=np.uint16 if max(counts) < 2**16 else np.uint32)
 
 
 def _of_unit_power(noise: Array, share: Array) -> Array:
