@@ -402,6 +402,10 @@ class Part(Plugin):
 
     usage: ClassVar[str] = ""
 
+    def usage_with(self, out: Path) -> str:
+        """How the model in ``out`` is used; override it where that depends on the settings."""
+        return self.usage.format(out=out)
+
     def train(self, training: Training) -> None:
         """Learn from ``training.clips`` and write a model to ``training.out``.
 

@@ -81,7 +81,7 @@ def _train_part(name: str, overrides: tuple[str, ...], out: Path, **options: Any
 
     part = _learn(lambda loaded: build_plugin(plugins.parts.get(name), overrides), out=out, **options)
     if part is not None:
-        click.echo(f"{out}: the model; {part.usage.format(out=out)}")
+        click.echo(f"{out}: the model; {part.usage_with(out)}")
 
 
 def _lesson_source(

@@ -11,9 +11,8 @@ from asdbench import ClipSet, Training, UserError
 
 from .compact.codec import NAME as COMPACT
 from .compact.codec import CompactCodec
-from .compact.examples import Examples
+from .compact.learning import learn_compact, usual_rate
 from .compact.settings import CompactSettings
-from .compact.training import train
 from .latents.interface import LatentCodec, load_codec
 
 if TYPE_CHECKING:
@@ -36,27 +35,14 @@ def codec_for(generator: MimiiGen, clips: ClipSet, training: Training, device: t
     settings = CompactSettings(
         sample_rate=usual_rate(clips), steps=generator.codec_steps, save_every=generator.save_every
     )
-    examples = Examples(
+    trained = learn_compact(
         clips,
-        settings.spectra,
-        training.cache / "spectra",
-        lambda done, total: training.progress(done, total, "clips analysed"),
-    )
-    trained = train(
-        examples,
         settings,
-        training.work / "codec",
+        work=training.work / "codec",
+        cache=training.cache,
         seed=generator.seed,
         device=device,
-        clips_id=clips.content_id(),
-        progress=lambda done, total, note: training.progress(done, total, f"codec {note}"),
+        weights=generator.weights,
+        progress=lambda done, total, note: training.progress(done, total, f"codec: {note}"),
     )
-    network = trained.network
-    if generator.weights == "float16":  # else what is saved would be another codec than what the U-Net was trained with
-        network = network.half().float()
-    return CompactCodec(network.to(device), COMPACT)
-
-
-def usual_rate(clips: ClipSet) -> int:
-    """The rate at which clips are read, or that of most of them, in Hz."""
-    return clips.sample_rate or int(clips.frame["sample_rate"].mode().iloc[0])
+    return CompactCodec(trained.network.to(device), COMPACT)

@@ -22,6 +22,7 @@ from ..shared.captions import CaptionRow, write_captions
 from ..shared.randomness import stream
 from ..shared.record import write_fingerprints
 from .codec_choice import codec_for
+from .compact.codec import NAME as COMPACT
 from .conditioning.captioning import Captioned, captioned_clips
 from .conditioning.new_text import NAME as NEW_TEXT
 from .conditioning.new_text import new_text_encoder
@@ -271,7 +272,10 @@ def _write(
         pipeline.save_pretrained(out)
         for network in halved:
             network.float()  # what is measured below has the weights as they were saved
-    write_record(out, [clip.row for clip in captioned], codec_clips(generator.codec))
+    # A codec that was trained on these very clips has none of its own.
+    write_record(
+        out, [clip.row for clip in captioned], None if generator.codec == COMPACT else codec_clips(generator.codec)
+    )
     write_fingerprints(out, heard)
     write_captions(
         out / CAPTIONS, [CaptionRow(c.example.content_hash, c.example.clip_id, c.example.caption) for c in captioned]

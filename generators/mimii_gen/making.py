@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import torch
 
@@ -67,6 +67,10 @@ def make(generator: MimiiGen, request: Request) -> Iterator[GeneratedClip]:
         yield from maker.make(orders[start : start + generator.sampling_batch])
 
 
+def _is_text(value: Any) -> TypeGuard[str]:
+    return isinstance(value, str) and bool(value)
+
+
 class _Maker:
     """What the clips of a request have in common."""
 
@@ -80,6 +84,7 @@ class _Maker:
             raise UserError(
                 f"checkpoint: '{model}' has no table of training clips, expected a model that was trained here"
             )
+        self._require_machines(sorted(set(record["machine"])))
         # What other machines sound like is of no matter here.
         rows = records(record[record["machine"].isin(set(request.rows["machine"]))])
         self.known = [describe(row) for row in rows]
@@ -91,6 +96,17 @@ class _Maker:
         self.from_templates: set[str] = set()
         self.hosts = Pool(request, "normal") if generator.strength is not None else None
 
+    def _require_machines(self, known: Sequence[str]) -> None:
+        """Refuse machines that the model has never met, unless a caption of their own says what to make."""
+        rows = self.request.rows
+        own = rows["caption"].map(_is_text) if "caption" in rows else [False] * len(rows)
+        missing = sorted({machine for machine, says in zip(rows["machine"], own, strict=True) if not says} - set(known))
+        if missing:
+            raise UserError(
+                f"mimii_gen: the model has learnt nothing of {', '.join(missing)}, it knows {', '.join(known)}; "
+                "train one on clips of that machine, or say in a column 'caption' what to make"
+            )
+
     def order(self, row: pd.Series[Any]) -> _Order:
         """What is to be made for a row."""
         generator, clip_id = self.generator, row["clip_id"]
@@ -98,7 +114,7 @@ class _Maker:
         labels = {str(name): value for name, value in row.items()} | ({"attributes": attributes} if attributes else {})
         told = Description.of_clip({**labels, "provenance": {}})
         own = labels.get("caption")
-        if isinstance(own, str) and own:  # which fault it tells of, its author knows
+        if _is_text(own):  # which fault it tells of, its author knows
             text, missing = own, []
         else:
             told = self._with_fault(told, clip_id)

@@ -153,8 +153,8 @@ def _sections(card: ModelCard) -> list[str]:
 def _what_makes_the_sound(card: ModelCard) -> str:
     if card.stochastic_decoder:
         return (
-            "What makes the sound: diffusion makes all that varies with the caption (spectrum, level, noisiness, tones, "
-            "events, severity), as latents of a compact codec. The decoder of the codec adds the fine noise, which it "
+            "What makes the sound: diffusion makes all that varies with the caption (spectrum, level, noisiness, tones,"
+            " events, severity), as latents of a compact codec. The decoder of the codec adds the fine noise, which it "
             "draws anew for each clip."
         )
     return "What makes the sound: diffusion makes the latents, and the decoder of the codec turns them into sound."

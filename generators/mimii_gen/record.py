@@ -37,7 +37,7 @@ def write_record(folder: Path, rows: Sequence[dict[str, Any]], codec: pd.DataFra
     Args:
         folder: of the model.
         rows: the clips, with the keys of `shared.record.COLUMNS`, attributes as a mapping.
-        codec: the clips that its codec has heard, see `codec_clips`.
+        codec: the clips that its codec learnt from, see `codec_clips`.
     """
     write_table(folder / RECORD, rows)
     seal = seal_of(row["content_hash"] for row in rows)

@@ -20,7 +20,8 @@ PRESETS: dict[str, dict[str, Any]] = {
     "16k": {"sample_rate": 16000, "ratios": (8, 4, 4), "filters": 32, "causal": False, "start": "lapped"},
     "24k": {"sample_rate": 24000, "ratios": (8, 5, 4, 2), "filters": 16, "causal": True, "start": "random"},
 }
-"""16 kHz at 125 frames a second (as many latent values as samples), and 24 kHz at 75 frames as in the paper."""
+"""16 kHz at 125 frames a second (as many latent values as samples), and 24 kHz at 75 frames as in the paper. What they
+do not say has the defaults of `CodecSettings`."""
 
 
 @dataclass(frozen=True)

@@ -25,8 +25,8 @@ from asdbench.pretrained.hub import load_pretrained
 from ...shared.randomness import stream
 from .decoding import Decoder
 from .lines import LineAnalysis
-from .network import FRAME_LOG_VARIANCE, STRIDE, CompactNetwork, Posterior
-from .spectra import Spectra
+from .network import FRAME_LOG_VARIANCE, CompactNetwork, Posterior
+from .spectra import STRIDE, Spectra
 
 __all__ = ["NAME", "CompactCodec", "is_compact"]
 

@@ -22,6 +22,9 @@ __all__ = ["Examples"]
 
 Array = npt.NDArray[np.float32]
 
+_VERSION = 2
+"""Of what is kept on disk: raised where frames or lines come out differently."""
+
 
 class Examples:
     """The clips of a training as spectrograms.
@@ -53,7 +56,8 @@ class Examples:
         self._clips, self._spectra = clips, spectra
         counts = [spectra.num_frames(self._length(index)) for index in range(len(clips))]
         self._ends = np.cumsum(counts)
-        kept = folder / f"{clips.content_id()}-{spectra.sample_rate}-{spectra.window}-{spectra.bands}"
+        parts = clips.content_id(), spectra.sample_rate, spectra.window, spectra.bands, _VERSION
+        kept = folder / "-".join(map(str, parts))
         if not (kept / "about.json").is_file():
             self._analyse(kept, tell)
         shape = (int(self._ends[-1]), spectra.bands)

@@ -29,7 +29,11 @@ _WINDOWS = 16
 _FLOOR_HZ = 60.0
 """Width over which the median gives the noise around a line."""
 _STANDS_OUT = 4.0
-"""Power of a line's bin relative to the noise around it; the highest of 10,000 bins of noise reaches about 2."""
+"""Power of a line's bin relative to the median of the noise around it, at least."""
+_CHANCE = 1e-7
+"""Chance that a bin of noise passes for a line. The mean of few periodograms varies more: lines have to be higher."""
+_WELCH_SHARE = 0.95
+"""Independent periodograms in one of those that overlap by half, with a Hann window."""
 _WIDTH = 0.003
 """Half of the width of a line relative to its frequency, for the wander of the shaft; two bins at least."""
 _LEAST_SHARE = 0.05
@@ -125,6 +129,7 @@ class LineAnalysis:
             return Lines(share, place)
         power = self._welch(waveform)
         step = self.hz[1]
+        least = self._stands_out(len(waveform))
         around = _medians(power, max(3, round(_FLOOR_HZ / step)))
         above = np.maximum(power - around, 0.0)
         if mel is None:
@@ -136,7 +141,7 @@ class LineAnalysis:
             if end <= begin:
                 continue
             peak = begin + int(np.argmax(above[begin:end]))
-            if power[peak] < _STANDS_OUT * around[peak] or mel[band] <= 0:
+            if power[peak] < least * around[peak] or mel[band] <= 0:
                 continue
             half = max(2, math.ceil(_WIDTH * self.hz[peak] / step))
             low, high = max(0, peak - half), min(len(power), peak + half + 1)
@@ -167,6 +172,16 @@ class LineAnalysis:
                 variance = (line * np.square(hz - middle)).sum() / line.sum() - step**2 / 3
                 found.append(math.sqrt(max(0.0, variance)) / middle)
         return found
+
+    def _stands_out(self, num_samples: int) -> float:
+        """Power of a line's bin relative to the median around it, which noise alone passes with a chance of `_CHANCE`.
+
+        The mean of k independent periodograms is gamma distributed with the shape k.
+        """
+        from scipy.special import gammainccinv, gammaincinv
+
+        shape = max(1.0, _WELCH_SHARE * (num_samples // (self.window // 2) - 1))
+        return max(_STANDS_OUT, float(gammainccinv(shape, _CHANCE) / gammaincinv(shape, 0.5)))
 
     def _welch(self, waveform: npt.NDArray[np.float32]) -> Array:
         """Mean periodogram; the bins of a sinusoid sum to its power."""

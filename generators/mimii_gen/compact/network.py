@@ -20,12 +20,12 @@ from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 
-__all__ = ["FRAME_LOG_VARIANCE", "LOG_10", "STRIDE", "CompactNetwork", "Posterior", "Power", "gamma_nll"]
+from .spectra import STRIDE
+
+__all__ = ["FRAME_LOG_VARIANCE", "LOG_10", "CompactNetwork", "Posterior", "Power", "gamma_nll"]
 
 LOG_10 = math.log(10) / 10
 """Nepers of power in a decibel."""
-STRIDE = 4
-"""Spectrogram frames in a latent frame."""
 _GROUPS = 8
 _CLIP_LOG_VARIANCE = (-9.0, 3.0)
 FRAME_LOG_VARIANCE = (-8.0, 3.0)
@@ -138,7 +138,8 @@ class CompactNetwork(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffuser
         self.to_clip = nn.Linear(256, 2 * clip_dim)
         self.static_linear = nn.Linear(clip_dim, features)
         self.static_deep = nn.Sequential(nn.Linear(clip_dim, 128), nn.SiLU(), nn.Linear(128, features))
-        nn.init.zeros_(self.static_deep[2].weight)  # type: ignore[arg-type]
+        for parameter in self.static_deep[2].parameters():
+            nn.init.zeros_(parameter)
 
         for name in ("mean", "std", "noise_log_shape"):
             self.register_buffer(name, torch.zeros(bands, 1))

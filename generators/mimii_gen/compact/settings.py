@@ -9,8 +9,7 @@ from typing import Any
 
 from asdbench import UserError
 
-from .network import STRIDE
-from .spectra import Spectra
+from .spectra import STRIDE, Spectra
 
 __all__ = ["CompactSettings"]
 
@@ -72,6 +71,8 @@ class CompactSettings:
         for name in ("clip_weight", "frame_weight", "learning_rate"):
             if not getattr(self, name) > 0:
                 self._refuse(name, "a number above 0")
+        if self.spectra.empty_bands():
+            self._refuse("bands", f"so few that each has a bin of the {self.spectra.window} samples of a frame")
         least = _LEAST_FRAMES * STRIDE * self.spectra.hop / self.sample_rate
         if self.segment_frames < _LEAST_FRAMES * STRIDE:
             self._refuse("seconds", f"at least {least:g} s, {_LEAST_FRAMES * STRIDE} frames of the spectrogram")

@@ -15,13 +15,15 @@ import scipy.fft
 
 from asdbench import LogmelSettings, mel_filters
 
-__all__ = ["FLOOR", "NoiseStatistics", "Spectra", "Spectrum", "decibels_of"]
+__all__ = ["FLOOR", "STRIDE", "NoiseStatistics", "Spectra", "Spectrum", "decibels_of"]
 
 Array = npt.NDArray[np.float32]
 Spectrum = npt.NDArray[np.complex64]
 
 FLOOR = 1e-16
 """Least power of a band (-160 dB): digital silence has a logarithm too."""
+STRIDE = 4
+"""Spectrogram frames in a latent frame."""
 _OVERLAP = 4
 _REFERENCE_SECONDS = 40.0
 _LEAST_WINDOW = 1e-3
@@ -74,6 +76,10 @@ class Spectra:
         """Power of the bins to power of the bands, shape (bins, bands)."""
         settings = LogmelSettings(self.sample_rate, self.window, self.hop, self.bands)
         return np.ascontiguousarray(mel_filters(settings).T.astype(np.float32))
+
+    def empty_bands(self) -> int:
+        """Number of bands that lie between two bins and have neither."""
+        return int((self.filters.sum(axis=0) == 0).sum())
 
     @cached_property
     def spreading(self) -> Array:

@@ -6,6 +6,7 @@ with the same command ends with the same weights, bit by bit on the same machine
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import math
 import time
@@ -112,15 +113,16 @@ class _Training:
         self.identity = {"settings": settings.fixed() | {"seed": seed}, "with": {"clips": clips_id}}
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed % 2**63)
+            # By name: diffusers takes what is given by position for defaults.
             self.network: Any = CompactNetwork(
-                settings.sample_rate,
-                settings.spectra.window,
-                settings.bands,
-                settings.clip_dim,
-                settings.frame_dim,
-                settings.width,
+                sample_rate=settings.sample_rate,
+                window=settings.spectra.window,
+                bands=settings.bands,
+                clip_dim=settings.clip_dim,
+                frame_dim=settings.frame_dim,
+                width=settings.width,
             )
-            self.averaged: Any = CompactNetwork.from_config(self.network.config)
+        self.averaged: Any = copy.deepcopy(self.network)
         self.features = begin(self.network, examples, settings.spectra)
         load_module(self.averaged, tensors_of(self.network))
         self.network.to(device).train()

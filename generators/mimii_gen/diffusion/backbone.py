@@ -173,8 +173,15 @@ def build_for_clips(
     width = FLAT_WIDTHS[preset]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        unet = FlatUNet(in_channels, cross_attention_dim, clip_dim, width, condition_dim=3 * width // 2)
-        return unet, ClipNetwork(clip_dim, cross_attention_dim, 3 * width // 2)
+        # By name: diffusers takes what is given by position for defaults.
+        unet = FlatUNet(
+            in_channels=in_channels,
+            cross_attention_dim=cross_attention_dim,
+            clip_dim=clip_dim,
+            width=width,
+            condition_dim=3 * width // 2,
+        )
+        return unet, ClipNetwork(clip_dim=clip_dim, cross_attention_dim=cross_attention_dim, width=3 * width // 2)
 
 
 def smallest_frames(unet: UNet2DConditionModel | FlatUNet) -> int:

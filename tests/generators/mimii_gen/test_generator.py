@@ -205,6 +205,16 @@ def test_labels_that_no_training_clip_had_are_listed_and_warned_of(model, clips,
     assert "fan: m-n=Q" in warning
 
 
+def test_a_machine_that_the_model_has_never_met_is_refused_unless_a_caption_says_what_to_make(model, clips):
+    odd = pd.concat([rows(1), rows(1, machine="pump").assign(clip_id="odd")], ignore_index=True)
+    message = "the model has learnt nothing of pump, it knows fan, valve; train one on clips of that machine, or say in"
+    for asked in (odd, odd.assign(caption=["A fan.", float("nan")]), odd.assign(caption="")):
+        with pytest.raises(UserError, match=message):
+            made(model, clips, asked, inference_steps=1)
+    own = made(model, clips, odd.assign(caption=[float("nan"), "A pump."]), inference_steps=1)
+    assert own[1].provenance["caption"] == "A pump."
+
+
 def test_audio_to_audio_starts_from_a_normal_clip_of_the_machine(model, clips):
     distances = []
     for strength in (0.05, 1.0):
@@ -258,7 +268,7 @@ def test_a_clip_does_not_depend_on_hosts_of_other_lengths_beside_it(model, tmp_p
         labels = {"clip_id": path.name, "path": str(path), "machine": machine, "section": "00", "domain": "source"}
         table.append(labels | {"split": "train", "condition": "normal", "attributes": {}})
     pool = ClipSet.from_files(table, 16000)
-    asked = rows(6).assign(machine=["fan", "valve", "pump", "valve", "fan", "fan"])
+    asked = rows(6).assign(machine=["fan", "valve", "pump", "valve", "fan", "fan"], caption="it clogs")
     together = made(model, pool, asked, strength=0.5, sampling_batch=4)
     assert [len(clip.waveform) for clip in together] == [lengths[place] for place in (0, 1, 2, 1, 0, 0)]
     for index in range(len(asked)):

@@ -59,6 +59,7 @@ def parts(tiny_codec: Path, tiny_t5: Path) -> dict[str, Any]:
         "text_encoder": text.model,
         "tokenizer": text.tokenizer,
         "codec": codec.model,
+        "clip_network": None,
         "latent_space": space.to_dict(),
         "null_embedding": text.null().tolist(),
         "bandwidth": 9.6,
@@ -320,7 +321,7 @@ def test_configuration_comes_back_exactly(saved: Path, parts: dict[str, Any]) ->
     assert loaded.config.null_embedding == parts["null_embedding"]
     assert loaded.space == LatentSpace.from_dict(parts["latent_space"])
     assert (loaded.config.bandwidth, loaded.config.num_samples) == (9.6, NUM_SAMPLES)
-    assert sorted(loaded.components) == ["codec", "scheduler", "text_encoder", "tokenizer", "unet"]
+    assert sorted(loaded.components) == ["clip_network", "codec", "scheduler", "text_encoder", "tokenizer", "unet"]
     assert loaded.scheduler.config.prediction_type == "v_prediction"
     for name, part in (("unet", loaded.unet), ("codec", loaded.codec), ("text_encoder", loaded.text_encoder)):
         original = parts[name].state_dict()

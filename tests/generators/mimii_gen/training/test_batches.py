@@ -15,6 +15,7 @@ import torch
 from asdbench import UserError
 from asdbench.generators.mimii_gen.conditioning.text import TextEncoder
 from asdbench.generators.mimii_gen.training.batches import (
+    CLIP_DRAWS,
     Batches,
     Clip,
     ahead,
@@ -25,6 +26,7 @@ from asdbench.generators.mimii_gen.training.batches import (
 )
 from asdbench.generators.mimii_gen.training.examples import Draws, Example, examples_id, split_examples
 
+TENSORS = ("codes", "keep", "noise", "timesteps", "clip_noise", "clip_timesteps", "drop")
 SPACE: Any = SimpleNamespace(channels=16, height=8)
 
 
@@ -35,8 +37,8 @@ def example(number: int, machine: str = "fan", condition: str = "normal", captio
 class Cache:
     """Codes whose values tell the clip (codebook 0) and the frame (codebook 1)."""
 
-    def __init__(self, lengths: Sequence[int]) -> None:
-        self._lengths = lengths
+    def __init__(self, lengths: Sequence[int], clip_dim: int = 0) -> None:
+        self._lengths, self.codec = lengths, SimpleNamespace(clip_dim=clip_dim)
 
     def codes(self, content_hash: str) -> np.ndarray[Any, Any]:
         number = int(content_hash[4:])
@@ -48,7 +50,7 @@ def make_batches(
     examples: Sequence[Example], lengths: Sequence[int], seed: int = 0, dropout: float = 0.0, **other: Any
 ) -> Batches:
     settings = {"num_frames": 12, "num_timesteps": 1000, "batch_size": 8, "captions": None} | other
-    cache: Any = Cache(lengths)
+    cache: Any = Cache(lengths, settings.pop("clip_dim", 0))
     return Batches(
         examples, Draws(examples, "none", seed), cache, SPACE, caption_dropout=dropout, seed=seed, **settings
     )
@@ -143,16 +145,17 @@ def test_captions_of_a_condition_come_equally_often() -> None:
 
 
 def same(left: Any, right: Any) -> bool:
-    names = ("codes", "keep", "noise", "timesteps", "drop")
-    return left.captions == right.captions and all(torch.equal(getattr(left, n), getattr(right, n)) for n in names)
+    return left.captions == right.captions and all(torch.equal(getattr(left, n), getattr(right, n)) for n in TENSORS)
 
 
-def test_a_batch_is_its_parts_and_depends_on_seed_and_step_alone() -> None:
+@pytest.mark.parametrize("clip_dim", [0, 3])
+def test_a_batch_is_its_parts_and_depends_on_seed_and_step_alone(clip_dim: int) -> None:
     examples = [example(number) for number in range(5)]
-    batches = make_batches(examples, [30] * 5, dropout=0.5)
+    batches = make_batches(examples, [30] * 5, dropout=0.5, clip_dim=clip_dim)
     whole = batches.make(7, range(8))
-    parts = [make_batches(examples, [30] * 5, dropout=0.5).make(7, places) for places in (range(4), range(4, 8))]
-    for name in ("codes", "keep", "noise", "timesteps", "drop"):
+    again = make_batches(examples, [30] * 5, dropout=0.5, clip_dim=clip_dim)
+    parts = [again.make(7, places) for places in (range(4), range(4, 8))]
+    for name in TENSORS:
         assert torch.equal(getattr(whole, name), torch.cat([getattr(part, name) for part in parts]))
     assert same(whole, batches.make(7, range(8)))
     assert not torch.equal(whole.noise, batches.make(8, range(8)).noise)
@@ -167,6 +170,16 @@ def test_noise_is_standard_normal_and_its_own_for_each_example() -> None:
     assert abs(float(noise.std()) - 1) < 4 / np.sqrt(2 * noise.numel())
     correlation = torch.corrcoef(noise.reshape(160, -1)) - torch.eye(160)
     assert float(correlation.abs().max()) < 6 / np.sqrt(noise[0].numel())
+
+
+def test_the_clip_latent_of_each_example_is_trained_at_levels_of_its_own_that_cover_the_range() -> None:
+    batch = make_batches([example(0)], [12], clip_dim=3).make(0, range(8))
+    assert batch.noise.shape == (8, 13, 8, 12)  # the rows of the clip latent are no part of the frames
+    assert batch.clip_noise.shape == (8, 1 + CLIP_DRAWS, 3) and batch.clip_timesteps.shape == (8, CLIP_DRAWS)
+    gaps = np.diff(np.sort(batch.clip_timesteps.numpy(), axis=1), axis=1)
+    assert gaps.min() >= 1000 // CLIP_DRAWS - 1 and gaps.max() <= 1000 // CLIP_DRAWS + 1
+    assert len({tuple(row) for row in batch.clip_timesteps.tolist()}) > 1
+    assert len(batch.clip_noise.unique()) == batch.clip_noise.numel()
 
 
 def test_timesteps_cover_the_range_in_every_step_and_are_uniform_over_steps() -> None:
@@ -206,7 +219,8 @@ def test_states_of_captions_in_a_batch_are_those_of_the_encoder(tiny_t5: Path) -
     text = TextEncoder.load(str(tiny_t5))
     captions = ["a fan", "the anomalous sound of a valve with a fault", "a fan"]
     codes, noise = np.zeros((2, 3), np.int64), np.zeros((1, 1, 3), np.float32)
-    clips = [Clip(codes, 3, noise, 0, False, caption) for caption in captions]
+    still = np.zeros((2, 0), np.float32), np.zeros(1, np.int64)
+    clips = [Clip(codes, 3, noise, 0, *still, False, caption) for caption in captions]
     found: Any = collate(clips, caption_states(text, captions))
     expected = text.encode(captions)
     assert torch.equal(found.embeddings.states, expected.states)

@@ -174,6 +174,8 @@ def fixed_batch(frames: int, keep: int) -> Batch:
         keep=torch.arange(frames)[None, :] < torch.tensor([[frames], [keep]]),
         noise=torch.randn(2, 16, 8, frames, generator=generator),
         timesteps=torch.tensor([100, 700]),
+        clip_noise=torch.zeros(2, 1, 0),
+        clip_timesteps=torch.zeros(2, 0, dtype=torch.int64),
         drop=torch.tensor([False, True]),
         captions=("a", "b"),
         embeddings=Embeddings(torch.zeros(2, 1, 32), torch.ones(2, 1, dtype=torch.bool)),
@@ -185,15 +187,15 @@ def test_the_error_is_that_of_kept_frames_only(bench: Bench) -> None:
     scheduler = NoiseSchedule().scheduler()
     objective = Objective(bench.codec, bench.space, scheduler, torch.device("cpu"))
 
-    def exact(noisy: torch.Tensor, *others: Any) -> torch.Tensor:
+    def exact(noisy: torch.Tensor, *others: Any) -> tuple[torch.Tensor, None]:
         wrong_where_padded = batch.noise.clone()
         wrong_where_padded[1, :, :, 4:] += 1000.0
         only_noise = (1 - scheduler.alphas_cumprod[700]).sqrt() * batch.noise[1, :, :, 4:]
         assert torch.allclose(noisy[1, :, :, 4:], only_noise, atol=1e-6)  # the padding is zero, the mean
-        return wrong_where_padded
+        return wrong_where_padded, None
 
     assert objective.errors(exact, batch).tolist() == [0.0, 0.0]
-    errors = objective.errors(lambda noisy, *others: torch.zeros_like(noisy), batch)
+    errors = objective.errors(lambda noisy, *others: (torch.zeros_like(noisy), None), batch)
     kept = [batch.noise[0].square().mean(), batch.noise[1, :, :, :4].square().mean()]
     assert errors.tolist() == pytest.approx([float(each) for each in kept], rel=1e-5)
 
@@ -203,10 +205,10 @@ def test_the_network_is_given_normalised_latents_with_the_noise_of_eq_1(bench: B
     clean = bench.space.to_unet(bench.codec.latents(batch.codes))
     signal = scheduler.alphas_cumprod[batch.timesteps][:, None, None, None]
 
-    def check(noisy: torch.Tensor, timesteps: torch.Tensor, *others: Any) -> torch.Tensor:
+    def check(noisy: torch.Tensor, timesteps: torch.Tensor, *others: Any) -> tuple[torch.Tensor, None]:
         assert torch.allclose(noisy, signal.sqrt() * clean + (1 - signal).sqrt() * batch.noise, atol=1e-5)
         assert torch.equal(timesteps, batch.timesteps)
-        return noisy
+        return noisy, None
 
     Objective(bench.codec, bench.space, scheduler, torch.device("cpu")).errors(check, batch)
 
