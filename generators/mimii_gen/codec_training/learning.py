@@ -14,7 +14,8 @@ from asdbench.pretrained.device import choose_device
 from asdbench.pretrained.hub import quiet
 
 from ...shared.disk import os_errors
-from ..record import CODEC_COLUMNS, RECORD
+from ...shared.record import RECORD
+from ..record import CODEC_COLUMNS
 from .loop import Trained, train
 from .settings import CodecSettings
 from .sound import Sound
