@@ -76,6 +76,9 @@ class MimiiGen(Generator):
         description="EnCodec or compact codec: hub id or folder; compact: a small codec that is trained on the clips",
     )
     codec_steps: int = setting(3000, ge=1, description="training steps of a compact codec")
+    clip_steps: int = setting(
+        4000, ge=0, description="further steps of the network of a compact codec's clip latents, alone"
+    )
     bandwidth: float | None = setting(24.0, gt=0, description="of the codec in kbps; None for its highest")
     seconds: float | None = setting(
         None,

@@ -37,6 +37,7 @@ from .model_card import ModelCard, Part, write_model_card
 from .pipeline import MimiiGenPipeline
 from .preview import save_grid
 from .record import codec_clips, write_record
+from .training.clip_training import train_clip_network
 from .training.examples import Example, split_examples
 from .training.loop import Parts, Trained, train
 from .training.settings import TrainingSettings
@@ -99,15 +100,23 @@ def learn(generator: MimiiGen, training: Training) -> None:
         preview=lambda parts, step: _preview(replace(model, parts=parts), captioned, clips, training, step),
     )
     if PartialState().is_main_process:
-        _write(
-            generator,
-            training,
-            clips,
-            captioned,
-            replace(model, parts=_trained_parts(parts, trained)),
-            trained,
-            statistics,
-        )
+        finished = _trained_parts(parts, trained)
+        if clip_network is not None and generator.clip_steps:
+            finished = replace(
+                finished,
+                clip_network=train_clip_network(
+                    finished,
+                    examples,
+                    cache,
+                    settings,
+                    generator.clip_steps,
+                    training.work,
+                    seed=generator.seed,
+                    device=device,
+                    progress=training.progress,
+                ),
+            )
+        _write(generator, training, clips, captioned, replace(model, parts=finished), trained, statistics)
 
 
 @dataclass(frozen=True)

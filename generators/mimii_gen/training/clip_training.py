@@ -113,6 +113,7 @@ class _ClipTraining:
         device: torch.device,
         progress: Callable[[int, int, str], None],
     ) -> None:
+        assert parts.clip_network is not None
         self.parts, self.cache, self.settings, self.steps = parts, cache, settings, steps
         self.seed, self.device, self.report = seed, device, progress
         self.checkpoints = work / "clip_checkpoints"
