@@ -33,8 +33,8 @@ __all__ = ["FIELDS", "SETTING", "load_parts"]
 SETTING = "checkpoint"
 _CLASS = "MimiiGenPipeline"
 _LIBRARIES = {"diffusers": diffusers, "transformers": transformers}
-_OWN = {kind.__name__: kind for kind in (FlatUNet, ClipNetwork, CompactNetwork)}
-"""Networks of this package, which stand in an index under its name."""
+_OWN = {(kind.__module__, kind.__name__): kind for kind in (FlatUNet, ClipNetwork, CompactNetwork)}
+"""Networks of this package, which stand in an index under the names of their modules."""
 _PARTS = ("unet", "text_encoder", "codec", "tokenizer")
 _OPTIONAL = ("clip_network",)
 _EXACT: Mapping[str, tuple[Any, ...]] = {
@@ -43,7 +43,6 @@ _EXACT: Mapping[str, tuple[Any, ...]] = {
     "clip_network": (ClipNetwork,),
 }
 """Parts that can be of some classes only."""
-_PACKAGE = __name__.partition(".")[0]
 _MOST_TOKENS = 512  # the most that the setting text_length allows
 
 
@@ -141,8 +140,7 @@ def _class_of(folder: Path, part: str, index: dict[str, Any]) -> Any:
     """The class that the index names for a part, if it is one of the two libraries' and can be that of the part."""
     entry = index.get(part)
     library, name = entry if isinstance(entry, list) and len(entry) == 2 else (None, None)
-    known = _OWN.get(str(name)) if library == _PACKAGE else None
-    kind = known or getattr(_LIBRARIES.get(str(library)), str(name), None)
+    kind = _OWN.get((str(library), str(name))) or getattr(_LIBRARIES.get(str(library)), str(name), None)
     only = _EXACT.get(part)
     if not hasattr(kind, "from_pretrained") or (only is not None and kind not in only):
         expected = "a class of diffusers or transformers"

@@ -73,7 +73,7 @@ class MimiiGen(Generator):
     codec: str = setting(
         "facebook/encodec_24khz",
         min_length=1,
-        description="EnCodec or compact codec: hub id or folder; compact: a small codec that is trained on the clips",
+        description="EnCodec (hub id or folder) or compact codec (folder); compact: one that is trained on the clips",
     )
     codec_steps: int = setting(3000, ge=1, description="training steps of a compact codec")
     clip_steps: int = setting(

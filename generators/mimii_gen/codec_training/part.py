@@ -55,7 +55,7 @@ class CodecPart(Part):
     codebook_size: int = setting(64, ge=2, le=4096, description="codewords in a codebook, a power of 2")
     codebook_decay: float = setting(0.99, ge=0, lt=1, description="of the moving averages that codewords are")
     bands: int = setting(128, ge=8, le=512, description="compact: mel bands of the spectrogram")
-    clip_dim: int = setting(64, ge=1, le=512, description="compact: values of the clip latent")
+    clip_dim: int = setting(64, ge=2, le=512, description="compact: values of the clip latent")
     frame_dim: int = setting(16, ge=1, le=256, description="compact: values of a frame latent, at most")
     width: int = setting(160, ge=8, le=2048, description="compact: channels of the network, a multiple of 8")
     clip_weight: float = setting(2.5, gt=0, description="compact: of the information in the clip latent")

@@ -63,7 +63,9 @@ class CompactSettings:
     log_every: int = 10
 
     def __post_init__(self) -> None:
-        for name in ("bands", "clip_dim", "frame_dim", "batch_size", "steps", "save_every", "log_every"):
+        if self.clip_dim < 2:  # rescaled guidance takes the deviation of its values
+            self._refuse("clip_dim", "at least 2")
+        for name in ("bands", "frame_dim", "batch_size", "steps", "save_every", "log_every"):
             if getattr(self, name) < 1:
                 self._refuse(name, "at least 1")
         if self.width < 8 or self.width % 8:

@@ -55,7 +55,8 @@ def guide(conditional: Tensor, unconditional: Tensor, scale: float, rescale: flo
     if rescale == 0:
         return guided
     dimensions = tuple(range(1, guided.ndim))
-    ratio = conditional.std(dim=dimensions, keepdim=True) / guided.std(dim=dimensions, keepdim=True)
+    spread = guided.std(dim=dimensions, keepdim=True).clamp(min=torch.finfo(guided.dtype).tiny)  # 0: all values equal
+    ratio = conditional.std(dim=dimensions, keepdim=True) / spread
     return guided * (rescale * ratio + (1 - rescale))
 
 

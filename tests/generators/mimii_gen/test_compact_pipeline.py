@@ -184,8 +184,12 @@ def test_classes_of_the_index_are_checked(damaged: Path) -> None:
     good = json.loads(path.read_text())
     for name, entry, message in (
         ("clip_network", ["diffusers", "UNet2DConditionModel"], "clip_network is .*, expected ClipNetwork"),
-        ("codec", ["asdbench", "ClipNetwork"], "codec is .*, expected EncodecModel or CompactNetwork"),
-        ("unet", ["os", "FlatUNet"], "unet is .*, expected a class of"),
+        (
+            "codec",
+            ["asdbench.generators.mimii_gen.diffusion.clip_network", "ClipNetwork"],
+            "codec is .*, expected EncodecModel or CompactNetwork",
+        ),
+        ("unet", ["asdbench", "FlatUNet"], "unet is .*, expected a class of"),
     ):
         path.write_text(json.dumps(good | {name: entry}))
         with pytest.raises(UserError, match=rf"model_index\.json: {message}"):

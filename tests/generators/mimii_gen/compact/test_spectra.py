@@ -87,6 +87,7 @@ def test_windows_last_about_64_ms_at_any_rate(rate: int, window: int) -> None:
     ("changes", "message"),
     [
         ({"steps": 0}, "steps is 0, expected at least 1"),
+        ({"clip_dim": 1}, "clip_dim is 1, expected at least 2"),
         ({"width": 20}, "width is 20, expected a multiple of 8"),
         ({"clip_weight": 0.0}, "clip_weight is 0.0, expected a number above 0"),
         ({"learning_rate": float("nan")}, "learning_rate is nan, expected a number above 0"),

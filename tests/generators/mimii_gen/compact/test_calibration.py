@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from asdbench import ClipSet
+from asdbench.generators.mimii_gen.compact.beginning import begin
+from asdbench.generators.mimii_gen.compact.calibration import _changes, calibrate
+from asdbench.generators.mimii_gen.compact.codec import CompactCodec
+from asdbench.generators.mimii_gen.compact.examples import Examples
+from asdbench.generators.mimii_gen.compact.network import CompactNetwork
+from asdbench.generators.mimii_gen.compact.spectra import Spectra
+
+SPECTRA = Spectra(16000, 1024, 32)
+
+
+@pytest.fixture
+def clips(tmp_path: Path) -> ClipSet:
+    """Steady noises of different colours, with a strong tone that wanders by a thousandth."""
+    rows = []
+    for number in range(6):
+        random = np.random.default_rng(number)
+        white = random.standard_normal(48000)
+        noise = np.convolve(white, [1, 0.15 * number, -0.1 * number], "same")
+        slow = 2010 * (np.arange(48000) / 16000 + 1e-3 * np.sqrt(2) * np.sin(np.arange(48000) / 16000 * 3) / 3)
+        wave = 0.01 * noise + 0.03 * np.cos(2 * np.pi * slow)
+        path = tmp_path / f"{number}.wav"
+        soundfile.write(path, wave.astype(np.float32), 16000, subtype="FLOAT")
+        rows.append(
+            {"clip_id": path.name, "path": str(path), "machine": "fan", "section": "00", "domain": "source"}
+            | {"split": "train", "condition": "normal", "attributes": {}}
+        )
+    return ClipSet.from_files(rows, 16000)
+
+
+def changes(network: CompactNetwork, clips: ClipSet) -> float:
+    """Frame-to-frame changes of the clips as the codec makes them again, over those of the clips."""
+    codec, real, made = CompactCodec(network), [], []
+    for index in range(len(clips)):
+        waveform = clips.waveform(index)
+        latents = codec.latents(codec.encode(torch.from_numpy(waveform)[None]))
+        again = codec.decode(latents, len(waveform), [100 + index])[0].numpy()
+        real.append(_changes(SPECTRA.decibels(waveform)))
+        made.append(_changes(SPECTRA.decibels(again)))
+    return float(np.mean(made) / np.mean(real))
+
+
+@pytest.mark.parametrize("wrong", [-0.4, 0.4])
+def test_clips_that_are_made_again_change_from_frame_to_frame_as_the_clips_do(
+    clips: ClipSet, tmp_path: Path, wrong: float
+) -> None:
+    torch.manual_seed(0)
+    network = CompactNetwork(bands=32, clip_dim=6, frame_dim=3, width=8).eval()
+    examples = Examples(clips, SPECTRA, tmp_path / "spectra")
+    begin(network, examples, SPECTRA)
+    network.noise_log_shape += wrong  # a shape that was learnt wrongly
+    assert abs(changes(network, clips) - 1) > 0.15
+    calibrate(network, examples, SPECTRA, 0)
+    assert changes(network, clips) == pytest.approx(1.0, abs=0.05)
+    once = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    calibrate(network, examples, SPECTRA, 0)
+    assert all(torch.equal(tensor, once[name]) for name, tensor in network.state_dict().items())
+    assert int(network.active.sum()) >= 1 and float(network.wander) == pytest.approx(1e-3, rel=0.25)
