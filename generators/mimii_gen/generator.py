@@ -47,7 +47,8 @@ class MimiiGen(Generator):
     """
 
     learns: ClassVar[bool] = True
-    controls: ClassVar[Mapping[str, Mapping[str, Any]]] = {"codec": {"reconstruct": True}}
+    # Without strength: rows that differ in it alone share one control.
+    controls: ClassVar[Mapping[str, Mapping[str, Any]]] = {"codec": {"reconstruct": True, "strength": None}}
 
     checkpoint: str | None = setting(
         None, min_length=1, description="finished model: mini (built in), folder or hub id; None: train one"
