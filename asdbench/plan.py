@@ -168,7 +168,8 @@ def _plan_quality(
                 generated = {machine: key for machine, key in zip(machines, made, strict=True) if key}
                 if len(generated) < len(machines):
                     continue
-                task = _task(embedding) | {"confidence": loaded.spec.statistics.confidence}
+                how = loaded.spec.statistics
+                task = _task(embedding) | {"confidence": how.confidence, "fad_infinity": how.fad_infinity}
                 tests = [identities[machine].test for machine in machines]
                 key = key_of(
                     stage="quality",

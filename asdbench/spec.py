@@ -91,11 +91,14 @@ class Statistics(_Model):
         confidence: level of the intervals, such as 0.95.
         resamples: number of bootstrap resamples.
         margin: largest gap that does not matter, as a fraction: 0.05 is 5 points.
+        fad_infinity: whether FAD at infinitely many clips is computed too, which takes longer than all other figures of
+            audio quality together.
     """
 
     confidence: float = pydantic.Field(0.95, gt=0, lt=1)
     resamples: int = pydantic.Field(2000, ge=100, le=1_000_000)
     margin: float = pydantic.Field(0.05, gt=0, lt=1)
+    fad_infinity: bool = False
 
 
 class Threshold(_Model):

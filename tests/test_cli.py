@@ -67,6 +67,7 @@ def test_list_names_every_plugin_with_one_line(asdbench_command):
         "real_holdout",
         "auc",
         "mimii_gen",
+        "texture",
     ):
         line = next(line for line in done.stdout.splitlines() if line.split()[:1] == [name])
         assert len(line.split()) > 3, line

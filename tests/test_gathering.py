@@ -58,6 +58,7 @@ def made_clips(results: Results, generator: str, seed: int, store: Path) -> Clip
 
 def test_a_run_says_how_its_clips_sound(spec: dict[str, Any], data_root: Path, tmp_path: Path) -> None:
     """Each machine, all of them, both seeds and conditions: the very numbers of `quality`."""
+    spec["statistics"] = spec.get("statistics", {}) | {"fad_infinity": True}
     results = run(spec, tmp_path)
     table = results.quality
     assert list(table.columns) == list(QUALITY_COLUMNS)
@@ -78,6 +79,11 @@ def test_a_run_says_how_its_clips_sound(spec: dict[str, Any], data_root: Path, t
         assert list(own.index) == list(expected.index) == ["fad", "fad_infinity", "kad", "kid"]
         columns = [name for name in expected.columns if name != "machine"]
         pd.testing.assert_frame_equal(own[columns], expected[columns], check_dtype=False, rtol=1e-9)
+
+
+def test_fad_infinity_is_computed_on_request_only(spec: dict[str, Any], tmp_path: Path) -> None:
+    results = run(spec, tmp_path)
+    assert set(results.quality["metric"]) == {"fad", "kad", "kid"}
 
 
 def test_a_run_looks_for_training_clips(spec: dict[str, Any], data_root: Path, tmp_path: Path) -> None:

@@ -37,8 +37,9 @@ def test_a_wheel_holds_one_package_and_all_of_it(wheel):
     for folder, inside in (("asdbench", ""), ("generators", "generators/"), ("detectors", "detectors/")):
         for path in (ROOT / folder).rglob("*.py"):
             assert f"asdbench/{inside}{path.relative_to(ROOT / folder).as_posix()}" in names
-    for path in (ROOT / "generators" / "mimii_gen" / "weights").rglob("*.*"):
-        assert f"asdbench/generators/{path.relative_to(ROOT / 'generators').as_posix()}" in names
+    for generator in ("mimii_gen", "texture"):
+        for path in (ROOT / "generators" / generator / "weights").rglob("*.*"):
+            assert f"asdbench/generators/{path.relative_to(ROOT / 'generators').as_posix()}" in names
     for path in (ROOT / "benchmarks").glob("*.yaml"):
         assert f"asdbench/benchmarks/{path.name}" in names
     assert {"asdbench/py.typed", "asdbench/downloads/catalogue.yaml"} <= set(names)

@@ -54,7 +54,7 @@ def _compare(real: ClipSet, made: ClipSet, embedding: Embedding, job: Job, advan
     if few:
         return pd.DataFrame([{"metric": "fad", "value": float("nan"), "remark": f"{', '.join(few)}: two are needed"}])
     captions, uncaptioned = _captions(real, made)
-    options = Options(confidence=job.task["confidence"], resamples=RESAMPLES)
+    options = Options(confidence=job.task["confidence"], resamples=RESAMPLES, fad_infinity=job.task["fad_infinity"])
     cache = job.store.cache_folder("embeddings")
     table = quality(
         real,

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from .generator import MimiiGen
 
 
+_WHOLE_FRAMES = 0.95
+"""Share of the shortest clip that segments may have: they are rounded to whole latent frames."""
+
+
 def codec_for(generator: MimiiGen, clips: ClipSet, training: Training, device: torch.device) -> LatentCodec:
     """Load the codec that the settings name, or train a compact one.
 
@@ -37,8 +41,12 @@ def codec_for(generator: MimiiGen, clips: ClipSet, training: Training, device: t
             "codec is 'compact', which is trained in one process, found WORLD_SIZE above 1; train it first with "
             "'asdbench train codec --set preset=compact' and set codec to its folder"
         )
+    shortest = float((clips.frame["num_samples"] / clips.frame["sample_rate"]).min())
     settings = CompactSettings(
-        sample_rate=usual_rate(clips), steps=generator.codec_steps, save_every=generator.save_every
+        sample_rate=usual_rate(clips),
+        seconds=min(CompactSettings.seconds, _WHOLE_FRAMES * shortest),
+        steps=generator.codec_steps,
+        save_every=generator.save_every,
     )
     trained = learn_compact(
         clips,

@@ -47,7 +47,8 @@ class MimiiGen(Generator):
     """
 
     learns: ClassVar[bool] = True
-    controls: ClassVar[Mapping[str, Mapping[str, Any]]] = {"codec": {"reconstruct": True}}
+    # Without strength: rows that differ in it alone share one control.
+    controls: ClassVar[Mapping[str, Mapping[str, Any]]] = {"codec": {"reconstruct": True, "strength": None}}
 
     checkpoint: str | None = setting(
         None, min_length=1, description="finished model: mini (built in), folder or hub id; None: train one"
@@ -76,6 +77,9 @@ class MimiiGen(Generator):
         description="EnCodec (hub id or folder) or compact codec (folder); compact: one that is trained on the clips",
     )
     codec_steps: int = setting(3000, ge=1, description="training steps of a compact codec")
+    clip_steps: int = setting(
+        4000, ge=0, description="further steps of the network of a compact codec's clip latents, alone"
+    )
     bandwidth: float | None = setting(24.0, gt=0, description="of the codec in kbps; None for its highest")
     seconds: float | None = setting(
         None,
@@ -111,6 +115,9 @@ class MimiiGen(Generator):
     )
     learning_rate: float = setting(1e-4, gt=0, description="of AdamW")
     warmup_steps: int = setting(500, ge=0, description="steps over which the learning rate rises")
+    learning_rate_end: float = setting(
+        1.0, gt=0, le=1, description="share of the learning rate at the last step; it falls over the second half"
+    )
     weight_decay: float = setting(1e-2, ge=0, description="of AdamW")
     max_grad_norm: float = setting(1.0, gt=0, description="gradients are scaled down to this norm")
     ema_decay: float = setting(0.9999, ge=0, lt=1, description="of the moving average of the weights")
@@ -233,7 +240,7 @@ class MimiiGen(Generator):
         return read_fingerprints(self.place_of(model))
 
     def parameters(self, model: Path | None) -> int | None:
-        """Number of weights of the U-Net."""
+        """Number of weights of the networks that denoise: the U-Net, and with a compact codec that of clip latents."""
         from .record import count_parameters
 
         return count_parameters(self.place_of(model))

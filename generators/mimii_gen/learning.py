@@ -20,6 +20,7 @@ from asdbench.pretrained.hub import quiet
 
 from ..shared.captions import CaptionRow, write_captions
 from ..shared.randomness import stream
+from ..shared.record import write_fingerprints
 from .codec_choice import codec_for
 from .compact.codec import NAME as COMPACT
 from .conditioning.captioning import Captioned, captioned_clips
@@ -35,7 +36,8 @@ from .latents.space import LatentSpace, LatentStatistics
 from .model_card import ModelCard, Part, write_model_card
 from .pipeline import MimiiGenPipeline
 from .preview import save_grid
-from .record import codec_clips, write_fingerprints, write_record
+from .record import codec_clips, write_record
+from .training.clip_training import train_clip_network
 from .training.examples import Example, split_examples
 from .training.loop import Parts, Trained, train
 from .training.settings import TrainingSettings
@@ -98,15 +100,23 @@ def learn(generator: MimiiGen, training: Training) -> None:
         preview=lambda parts, step: _preview(replace(model, parts=parts), captioned, clips, training, step),
     )
     if PartialState().is_main_process:
-        _write(
-            generator,
-            training,
-            clips,
-            captioned,
-            replace(model, parts=_trained_parts(parts, trained)),
-            trained,
-            statistics,
-        )
+        finished = _trained_parts(parts, trained)
+        if clip_network is not None and generator.clip_steps:
+            finished = replace(
+                finished,
+                clip_network=train_clip_network(
+                    finished,
+                    examples,
+                    cache,
+                    settings,
+                    generator.clip_steps,
+                    training.work,
+                    seed=generator.seed,
+                    device=device,
+                    progress=training.progress,
+                ),
+            )
+        _write(generator, training, clips, captioned, replace(model, parts=finished), trained, statistics)
 
 
 @dataclass(frozen=True)
@@ -300,6 +310,7 @@ def _write(
         validation_loss=trained.validation_loss,
         generated_level=_generated_level(pipeline, captioned, statistics),
         caption_model=writer,
+        stochastic_decoder=bool(parts.codec.clip_dim),
         sample_rate=parts.codec.sample_rate,
         seconds=model.num_samples / parts.codec.sample_rate,
         versions={name: version(name) for name in ("asdbench", "torch", "diffusers", "transformers", "accelerate")},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeGuard
 
@@ -14,10 +14,12 @@ from asdbench.pretrained.device import choose_device
 from asdbench.pretrained.files import identity_of
 
 from ..shared.captions import Description, caption, paraphrase_of, seen, templates, unseen
+from ..shared.faults import with_fault
 from ..shared.matching import Pool
+from ..shared.record import describe
 from ..shared.resampling import Waveform, resampled
 from .pipeline import MimiiGenPipeline, load_pipeline
-from .record import describe, read_record
+from .record import read_record
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -203,24 +205,9 @@ class _Maker:
 
     def _with_fault(self, description: Description, clip_id: str) -> Description:
         """An anomaly with a fault and severity of a training clip of its machine, at random, or as the settings say."""
-        if description.condition != "anomaly":
-            return description
         generator = self.generator
-        met = [
-            known
-            for known in self.known
-            if known.machine == description.machine
-            and known.fault is not None
-            and generator.fault in (None, known.fault)
-        ]
-        if met:
-            chosen = met[int(generator.rng(clip_id, "fault").integers(len(met)))]
-            description = replace(description, fault=chosen.fault, severity=chosen.severity)
-        if generator.fault is not None:
-            description = replace(description, fault=generator.fault)
-        if generator.severity is not None:
-            description = replace(description, severity=generator.severity)
-        return description
+        random = generator.rng(clip_id, "fault")
+        return with_fault(description, self.known, random, generator.fault, generator.severity)
 
     def _caption(self, description: Description, clip_id: str) -> str:
         metadata = description.metadata_text()

@@ -6,24 +6,16 @@ reporting", FAT* 2019.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
-import os
-import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from asdbench import UserError
-
 from ..shared.captions import Description, caption
-
-FILE_NAME = "README.md"
+from ..shared.model_cards import data_sections, front_matter, settings_table, table, write_card
 
 _NO_WEIGHTS = "none stated for the weights as far as is known, check before commercial use"
 _LICENCES: Mapping[str, str] = {
@@ -41,11 +33,6 @@ _LICENCES: Mapping[str, str] = {
 }
 UNKNOWN_LICENCE = "not known: see its source"
 
-_EXPOSURES: Mapping[str, str] = {
-    "same-machine": "anomalies of the machine types that the model makes",
-    "other-machines": "anomalies of other machine types only",
-    "none": "no anomalies at all",
-}
 LEVEL_TOLERANCE = 0.1
 """Relative error of the level of generated latents from which the card warns."""
 
@@ -83,6 +70,7 @@ class ModelCard:
         validation_loss: the last, at fixed noise; None where it was not measured.
         generated_level: root mean square of generated latents, where that of the training data is 1.
         caption_model: the model that wrote the captions, where one did.
+        stochastic_decoder: whether the codec is a compact one, whose decoder makes the fine noise.
         sample_rate: of the generated audio, in Hz.
         seconds: length of a generated clip by default, in s.
         versions: of the libraries.
@@ -102,6 +90,7 @@ class ModelCard:
     validation_loss: float | None = None
     generated_level: float | None = None
     caption_model: Part | None = None
+    stochastic_decoder: bool = False
     sample_rate: int | None = None
     seconds: float | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
@@ -114,24 +103,12 @@ def write_model_card(folder: Path, card: ModelCard) -> None:
     Raises:
         UserError: the file cannot be written.
     """
-    path = folder / FILE_NAME
-    part = folder / f".{FILE_NAME}.{secrets.token_hex(4)}.part"
-    try:
-        part.write_text(model_card_text(card), encoding="utf-8")
-        os.replace(part, path)
-    except OSError as error:
-        raise UserError(f"{path}: the model card cannot be written ({error.strerror})") from error
+    write_card(folder, model_card_text(card))
 
 
 def model_card_text(card: ModelCard) -> str:
     """The card as Markdown with YAML front matter."""
     return "\n".join([_front_matter(card), *(f"{section}\n" for section in _sections(card))])
-
-
-def data_hash(content_hashes: Iterable[str]) -> str:
-    """Hash of a set of clips: their content hashes, sorted, one a line, through BLAKE2b with 16 bytes."""
-    text = "".join(f"{content_hash}\n" for content_hash in sorted(content_hashes))
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 def licence_of(part: Part) -> str:
@@ -147,7 +124,7 @@ def _front_matter(card: ModelCard) -> str:
         "library_name": "diffusers",
         "tags": ["audio", "text-to-audio", "anomalous-sound-detection", "machine-sound", "asdbench", "mimii-gen"],
     }
-    return f"---\n{yaml.safe_dump(fields, sort_keys=False)}---\n"
+    return front_matter(fields)
 
 
 def _sections(card: ModelCard) -> list[str]:
@@ -156,20 +133,16 @@ def _sections(card: ModelCard) -> list[str]:
         "A latent diffusion model that makes machine sounds, normal and anomalous, from captions. It is meant to test "
         "detectors of anomalous sounds. It was trained with asdbench; the method is that of H. Purohit et al., "
         '"MIMII-Gen: Generative Modeling Approach for Simulated Evaluation of Anomalous Sound Detection System".',
-        "## Training data",
-        _table(("machine", "condition", "clips"), _clip_rows(card.clips)),
-        f"{len(card.content_hashes)} clips. Hash over their sorted content hashes: `{data_hash(card.content_hashes)}`.",
-        f"Exposure to anomalies: **{card.exposure}**"
-        + (f" ({_EXPOSURES[card.exposure]})." if card.exposure in _EXPOSURES else "."),
-        "The licence of the training data binds what is made of it: see the source of the data.",
+        _what_makes_the_sound(card),
+        *data_sections(card.clips, card.content_hashes, card.exposure),
         "## Parts",
-        _table(("part", "name", "identity", "licence"), _part_rows(card)),
+        table(("part", "name", "identity", "licence"), _part_rows(card)),
         "Licences are given as far as they are known and are no legal advice.",
         f"Captions: {card.captions}.",
         "## Training",
-        _table(("what", "value"), _result_rows(card)),
-        _table(("setting", "value"), [(name, _value(value)) for name, value in sorted(card.settings.items())]),
-        *([_table(("library", "version"), sorted(card.versions.items()))] if card.versions else []),
+        table(("what", "value"), _result_rows(card)),
+        settings_table(card.settings),
+        *([table(("library", "version"), sorted(card.versions.items()))] if card.versions else []),
         "## Known limits",
         "\n".join(f"- {limit}" for limit in _limits(card)),
         "## How to use it",
@@ -177,8 +150,14 @@ def _sections(card: ModelCard) -> list[str]:
     ]
 
 
-def _clip_rows(clips: Mapping[str, Mapping[str, int]]) -> list[tuple[str, ...]]:
-    return [(machine, name, str(clips[machine][name])) for machine in sorted(clips) for name in sorted(clips[machine])]
+def _what_makes_the_sound(card: ModelCard) -> str:
+    if card.stochastic_decoder:
+        return (
+            "What makes the sound: diffusion makes all that varies with the caption (spectrum, level, noisiness, tones,"
+            " events, severity), as latents of a compact codec. The decoder of the codec adds the fine noise, which it "
+            "draws anew for each clip."
+        )
+    return "What makes the sound: diffusion makes the latents, and the decoder of the codec turns them into sound."
 
 
 def _part_rows(card: ModelCard) -> list[tuple[str, ...]]:
@@ -241,19 +220,6 @@ def _usage(card: ModelCard) -> str:
         f"asdbench generate mimii_gen OUT --set checkpoint=DIR --machines {machine}\n"
         "```"
     )
-
-
-def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [columns, ["---"] * len(columns), *rows]
-    return "\n".join("| " + " | ".join(_cell(cell) for cell in line) + " |" for line in lines)
-
-
-def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|")
-
-
-def _value(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, default=str)
 
 
 def _number(value: float | None) -> str:

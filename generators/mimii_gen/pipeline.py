@@ -38,7 +38,7 @@ from .latents.interface import LatentCodec, codec_of
 from .latents.space import LatentSpace, join_clip, split_clip
 from .older import refuse_older
 
-__all__ = ["MimiiGenPipeline", "load_pipeline"]
+__all__ = ["Guidance", "MimiiGenPipeline", "load_pipeline"]
 
 Waveform = npt.NDArray[np.float32]
 
@@ -47,7 +47,7 @@ _CLIP_STEPS = 25
 """Steps of the sampler for clip latents, at least."""
 
 
-class _Guidance(NamedTuple):
+class Guidance(NamedTuple):
     """How much of the caption counts, and of a clip to start from.
 
     Attributes:
@@ -277,17 +277,10 @@ class MimiiGenPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers is
             if audio is not None:
                 clean, clean_clip = split_clip(self._encode([audio[row] for row in rows]), clip_dim)
             told = self._embed([texts[row] for row in rows]).to(self.unet.device)
-            guidance = _Guidance(guidance_scale, guidance_rescale, 1.0 if strength is None else strength)
+            guidance = Guidance(guidance_scale, guidance_rescale, 1.0 if strength is None else strength)
             clip = self.make_clip_latents(told, sampler, num_inference_steps, generators, guidance, clean_clip)
-            latents = denoise(
-                self._predictor(self.unet, told, guidance, clip),
-                scheduler,
-                num_inference_steps,
-                noise,
-                generators,
-                clean=clean,
-                strength=guidance.strength,
-                on_step=report,
+            latents = self.make_frame_latents(
+                told, clip, noise, scheduler, num_inference_steps, generators, guidance, clean, report
             )
             made = self.space.from_unet(join_clip(latents, clip))
             if output_type == "audio":
@@ -301,7 +294,7 @@ class MimiiGenPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers is
         sampler: str,
         steps: int,
         generators: list[torch.Generator],
-        guidance: _Guidance,
+        guidance: Guidance,
         clean: Tensor | None,
     ) -> Tensor:
         """Make normalised clip latents, shape (batch, clip_dim); of width 0 where the codec has none.
@@ -328,6 +321,42 @@ class MimiiGenPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers is
             generators,
             clean=clean,
             strength=guidance.strength,
+        )
+
+    def make_frame_latents(
+        self,
+        told: Embeddings,
+        clip: Tensor,
+        noise: Tensor,
+        scheduler: Any,
+        steps: int,
+        generators: list[torch.Generator],
+        guidance: Guidance,
+        clean: Tensor | None,
+        on_step: Callable[[int], None],
+    ) -> Tensor:
+        """Make normalised latents of the frames, of the shape of ``noise``.
+
+        Args:
+            told: embedded captions.
+            clip: clip latents that the frames are conditioned on, see `make_clip_latents`.
+            noise: what is denoised.
+            scheduler: the sampler.
+            steps: of the sampler.
+            generators: of each clip.
+            guidance: how the caption counts.
+            clean: latents to start from, or None.
+            on_step: called with the steps done.
+        """
+        return denoise(
+            self._predictor(self.unet, told, guidance, clip),
+            scheduler,
+            steps,
+            noise,
+            generators,
+            clean=clean,
+            strength=guidance.strength,
+            on_step=on_step,
         )
 
     @torch.inference_mode()
@@ -377,7 +406,7 @@ class MimiiGenPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers is
         return (smallest_frames(self.unet) - 1) * self._codec.hop_length + 1
 
     def _predictor(
-        self, network: Any, told: Embeddings, guidance: _Guidance, clip: Tensor | None = None
+        self, network: Any, told: Embeddings, guidance: Guidance, clip: Tensor | None = None
     ) -> Callable[[Tensor, Tensor], Tensor]:
         """Return a network as a function of latents and timestep, for embedded captions and with guidance."""
         null = self._null.to(self.unet.device)

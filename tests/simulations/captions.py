@@ -1,6 +1,7 @@
-"""Whether generated clips sound as their captions say: labels that a classifier recognises, and severity that is heard.
+"""Whether generated clips sound as their captions say: labels that a classifier recognises, and scores by severity.
 
-    python tests/simulations/captions.py generators/mimii_gen/weights/mini
+    python tests/simulations/captions.py --use texture generators/texture/weights/simulated
+    python tests/simulations/captions.py --use mimii_gen generators/mimii_gen/weights/mini
 
 A classifier (logistic regression on the mean of log-mel bands, or on mean and deviation, whichever does better in a
 cross-validation on what it learns from) learns condition and each attribute from real simulated clips, and is tried on
@@ -18,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from mini_quality import MACHINES, generated, scored, simulated
+from mini_quality import MACHINES, add_model_options, generated, model_settings, scored, simulated
 from scipy.stats import spearmanr
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import KFold, cross_val_score
@@ -76,10 +77,12 @@ def _accuracy(sounds: np.ndarray, known: pd.Series) -> float:
     return float(cross_val_score(_classifier(), sounds, known, cv=folds).mean())
 
 
-def by_severity(learnt: ClipSet, real: ClipSet, pool: ClipSet, folder: Path, **settings: object) -> pd.DataFrame:
+def by_severity(
+    learnt: ClipSet, real: ClipSet, pool: ClipSet, folder: Path, use: str, settings: dict[str, object]
+) -> pd.DataFrame:
     """Mean score of each judge by severity, and how score and severity go together."""
     made = {
-        word: generated("mimii_gen", pool, "anomaly", folder / word, severity=severity, **settings)
+        word: generated(use, pool, "anomaly", folder / word, severity=severity, **settings)
         for word, severity in SEVERITIES.items()
     }
     anomalies = real.where(condition="anomaly")
@@ -106,31 +109,24 @@ def described(scores: dict[str, np.ndarray], severity: np.ndarray, score: np.nda
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("model")
+    add_model_options(parser)
     parser.add_argument("--clips", type=int, default=100, help="of each domain and condition")
     parser.add_argument("--machines", default=",".join(MACHINES))
-    parser.add_argument("--steps", type=int, default=3)
     given = parser.parse_args()
-    settings = {
-        "checkpoint": given.model,
-        "device": "cpu",
-        "inference_steps": given.steps,
-        "guidance_scale": 1.0,
-        "sampling_batch": 4,
-    }
+    settings = model_settings(given)
     told, rising = [], []
     for machine in given.machines.split(","):
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             learnt, real, pool = (simulated(machine, folder / str(seed), seed, given.clips) for seed in SEEDS)
             made = [
-                generated("mimii_gen", pool, condition, folder / condition, **settings)
+                generated(given.use, pool, condition, folder / condition, **settings)
                 for condition in ("normal", "anomaly")
             ]
             told.append(recognised(learnt, real, ClipSet.concat(made)).assign(machine=machine))
             print(told[-1].round(3).to_string(index=False), flush=True)
             normals = simulated(machine, folder / "train", 0, given.clips, train=True)
-            rising.append(by_severity(normals, real, pool, folder, **settings).assign(machine=machine))
+            rising.append(by_severity(normals, real, pool, folder, given.use, settings).assign(machine=machine))
             print(rising[-1].round(4).to_string(index=False), flush=True)
     table = pd.concat(told, ignore_index=True).set_index(["machine", "label"])
     print(table.round(3).to_string())

@@ -1,12 +1,13 @@
-"""How well detectors hear the built-in model of mimii_gen: codec, artefact, gap and matched gap by machine.
+"""How well detectors recognise what a model makes: codec, artefact, gap and matched gap by machine.
 
 Detectors learn from the training clips of benchmarks/mimii_gen.yaml; real test clips come from a data set that neither
 detectors nor generator saw, and the labels of what is generated from another one.
 
-    python tests/simulations/mini_quality.py generators/mimii_gen/weights/mini
+    python tests/simulations/mini_quality.py --use texture generators/texture/weights/simulated
+    python tests/simulations/mini_quality.py --use mimii_gen generators/mimii_gen/weights/mini
 
 `--clips` counts clips of each domain: 300 are 600 test clips a condition. With `--effects` the effects generator is
-measured on the same clips. The model was not shaped on the two default data seeds.
+measured on the same clips. The built-in models were not shaped on the two default data seeds.
 """
 
 from __future__ import annotations
@@ -30,6 +31,13 @@ DETECTORS = {
     "ae_mahalanobis": ("dcase_ae", {"score": "mahalanobis", "epochs": 12}),
     "logmel_knn": ("logmel_knn", {}),
 }
+"""Detectors that the built-in models were shaped with."""
+OTHERS = {
+    "twfr_gmm": ("twfr_gmm", {}),
+    "idnn": ("idnn", {"epochs": 12}),
+    "sub_cluster_adacos": ("sub_cluster_adacos", {}),
+}
+"""Detectors that nothing was shaped with."""
 MACHINES = ("bearing", "fan", "gearbox", "slider", "valve")
 
 
@@ -63,15 +71,54 @@ def scored(
 ) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
     """Each detector's name, and its scores of each set after learning from the first."""
     for name in names:
-        use, options = DETECTORS[name]
+        use, options = (DETECTORS | OTHERS)[name]
         detector = plugins.detectors.get(use)(**options)
         detector.seed = 0
         detector.fit(learnt)
         yield name, {key: detector.score(value) for key, value in sets.items()}
 
 
+USES = ("texture", "mimii_gen")
+"""Generators that learn."""
+
+
+def add_model_options(parser: argparse.ArgumentParser) -> None:
+    """Let the command line name a model and how it is sampled."""
+    parser.add_argument("model", help="folder, or name of a built-in model")
+    parser.add_argument("--use", choices=USES, default="mimii_gen", help="generator whose model it is")
+    parser.add_argument("--steps", type=int, default=8, help="of the sampler, for mimii_gen")
+    parser.add_argument("--guidance", type=float, default=1.0, help="for mimii_gen")
+
+
+def model_settings(given: argparse.Namespace) -> dict[str, object]:
+    """Settings of the generator for what the command line says."""
+    if given.use == "texture":
+        return {"checkpoint": given.model}
+    sampling = {"inference_steps": given.steps, "guidance_scale": given.guidance, "sampling_batch": 4}
+    return {"checkpoint": given.model, "device": "cpu", **sampling}
+
+
+def without_start(clips: ClipSet, samples: int, folder: Path) -> ClipSet:
+    """Clips that lack their first samples: the frames of a detector then lie elsewhere than those of a decoder."""
+    folder.mkdir()
+    rows = []
+    for place, (_, row) in enumerate(clips.frame.iterrows()):
+        path = folder / f"{place:04d}.wav"
+        write(path, clips.waveform(place)[samples:], 16000)
+        labels = ("machine", "section", "domain", "split", "condition", "attributes")
+        rows.append({**{label: row[label] for label in labels}, "clip_id": path.name, "path": str(path)})
+    return ClipSet.from_files(rows, 16000)
+
+
 def figures(
-    machine: str, model: str, clips: int, effects: bool, seeds: tuple[int, int], settings: dict[str, object]
+    machine: str,
+    use: str,
+    settings: dict[str, object],
+    clips: int,
+    effects: bool,
+    seeds: tuple[int, int],
+    detectors: Iterable[str] = tuple(DETECTORS),
+    offsets: Iterable[int] = (),
 ) -> list[dict[str, object]]:
     """One row a detector."""
     with tempfile.TemporaryDirectory() as name:
@@ -79,16 +126,16 @@ def figures(
         learnt = simulated(machine, folder / "train", 0, clips, train=True)
         test, pool = (simulated(machine, folder / str(seed), seed, clips) for seed in seeds)
         sets = {"normal": test.where(condition="normal"), "anomaly": test.where(condition="anomaly")}
-        mimii = {"checkpoint": model, "device": "cpu", **settings}
         for condition in ("normal", "anomaly"):
-            sets[f"generated {condition}"] = generated("mimii_gen", pool, condition, folder / f"g{condition}", **mimii)
-        sets["codec normal"] = generated(
-            "mimii_gen", pool, "normal", folder / "codec", **{**mimii, "reconstruct": True}
-        )
+            sets[f"generated {condition}"] = generated(use, pool, condition, folder / f"g{condition}", **settings)
+        sets["codec normal"] = generated(use, pool, "normal", folder / "codec", **settings, reconstruct=True)
         if effects:
             sets["effects"] = generated("effects", pool, "anomaly", folder / "effects")
+        for offset in offsets:
+            for which in ("normal", "generated normal"):
+                sets[f"{which} from {offset}"] = without_start(sets[which], offset, folder / f"{which} {offset}")
         rows = []
-        for detector_name, scores in scored(learnt, sets):
+        for detector_name, scores in scored(learnt, sets, detectors):
             pairs = {
                 "real": ("normal", "anomaly"),
                 "generated": ("normal", "generated anomaly"),
@@ -96,6 +143,8 @@ def figures(
                 "artefact": ("normal", "generated normal"),
                 "matched": ("generated normal", "generated anomaly"),
             }
+            for offset in offsets:
+                pairs[f"artefact from {offset}"] = (f"normal from {offset}", f"generated normal from {offset}")
             if effects:
                 pairs["effects"] = ("normal", "effects")
             row: dict[str, object] = {"machine": machine, "detector": detector_name}
@@ -107,18 +156,26 @@ def figures(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("model")
+    add_model_options(parser)
     parser.add_argument("--clips", type=int, default=300, help="of each domain and condition")
     parser.add_argument("--machines", default=",".join(MACHINES))
-    parser.add_argument("--steps", type=int, default=3)
-    parser.add_argument("--guidance", type=float, default=1.0)
     parser.add_argument("--effects", action="store_true")
+    parser.add_argument("--detectors", default=",".join(DETECTORS), help=f"also {', '.join(OTHERS)}")
+    parser.add_argument("--offsets", type=int, nargs="*", default=(), help="samples left out at the start of clips")
     parser.add_argument("--seeds", type=int, nargs=2, default=(83, 84), help="of real test clips, and of labels")
     given = parser.parse_args()
-    settings = {"inference_steps": given.steps, "guidance_scale": given.guidance, "sampling_batch": 4}
     rows: list[dict[str, object]] = []
     for machine in given.machines.split(","):
-        rows += figures(machine, given.model, given.clips, given.effects, tuple(given.seeds), settings)
+        rows += figures(
+            machine,
+            given.use,
+            model_settings(given),
+            given.clips,
+            given.effects,
+            tuple(given.seeds),
+            given.detectors.split(","),
+            given.offsets,
+        )
     table = pd.DataFrame(rows)
     names = [name for name in ("generated", "matched", "effects") if name in table]
     for name in names:

@@ -79,6 +79,7 @@ class Options:
         confidence: of the intervals.
         pairings: how often real and generated clips are paired for KL.
         seed: of everything that is drawn.
+        fad_infinity: whether FAD at infinitely many clips is computed too.
         strata: set by `quality`: draws from several machines keep the number of clips of each, where both sets have the
             same machines.
     """
@@ -88,6 +89,7 @@ class Options:
     confidence: float = 0.95
     pairings: int = 10
     seed: int = 0
+    fad_infinity: bool = True
     strata: Strata | None = None
 
 
@@ -285,6 +287,8 @@ def _frechet_rows(base: Row, both: EmbeddedClips, x: EmbeddedClips, y: EmbeddedC
     value = frechet_distance(x.stacked, y.stacked)
     row = _with_interval(replace(base, metric="fad", value=value, remark=few), figure, how)
     yield replace(row, low=max(0.0, row.low))
+    if not how.fad_infinity:
+        return
     if min(len(x), len(y)) < FEWEST:
         yield replace(base, metric="fad_infinity", remark=f"at least {FEWEST} real and generated clips are needed")
         return

@@ -14,9 +14,10 @@ from asdbench.pretrained.device import choose_device
 from asdbench.pretrained.hub import quiet
 
 from ...shared.disk import os_errors
+from ...shared.record import RECORD
 from ..compact.codec import CompactCodec
 from ..compact.learning import learn_compact, usual_rate
-from ..record import CODEC_COLUMNS, RECORD
+from ..record import CODEC_COLUMNS
 from .loop import train
 from .sound import Sound
 

@@ -16,6 +16,7 @@ from asdbench.pretrained.files import identity_of
 
 from ...shared.captions import CaptionRow, Description, caption, paraphrase_of, read_captions, untold, write_captions
 from ...shared.randomness import unit
+from ...shared.record import record_row
 from ..generator import CAPTION_SOURCES
 from ..training.examples import Example
 from .caption_t5 import PROMPT, CaptionWriter
@@ -128,6 +129,4 @@ def _warn_of_untold(described: Sequence[Description], written: Sequence[str]) ->
 
 def _captioned(row: dict[str, Any], description: Description, text: str) -> Captioned:
     example = Example(row["content_hash"], row["clip_id"], row["machine"], row["condition"], text)
-    labels = {name: row[name] for name in ("clip_id", "machine", "section", "domain", "condition", "attributes")}
-    told = {"fault": description.fault, "severity": description.severity}
-    return Captioned(example, description, labels | told | {"content_hash": row["content_hash"], "caption": text})
+    return Captioned(example, description, record_row(row, description, text))

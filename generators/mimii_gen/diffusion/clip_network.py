@@ -35,9 +35,8 @@ class _Block(nn.Module):
             nn.init.zeros_(layer.bias)
 
     def forward(self, hidden: Tensor, condition: Tensor, states: Tensor, mask: Tensor | None) -> Tensor:
-        attended = self.cross(self.cross_norm(hidden)[:, None], states, mask)[:, 0]
-        hidden = hidden + attended
-        scale, shift = self.scale_shift(condition).chunk(2, dim=1)
+        hidden = hidden + self.cross(self.cross_norm(hidden), states, mask)
+        scale, shift = self.scale_shift(condition).chunk(2, dim=-1)
         made: Tensor = hidden + self.second(F.silu(self.first(self.norm(hidden) * (1 + scale) + shift)))
         return made
 
@@ -90,17 +89,21 @@ class ClipNetwork(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffusers i
         """Predict noise or v.
 
         Args:
-            sample: clip latents, shape (batch, clip_dim).
-            timestep: shape (batch,) or ().
+            sample: clip latents, shape (batch, clip_dim), or (batch, draws, clip_dim) where each caption has several.
+            timestep: shape (batch,) or (), or (batch, draws).
             encoder_hidden_states: of the captions' tokens, shape (batch, tokens, cross_attention_dim).
             encoder_attention_mask: shape (batch, tokens); 1 = keep.
             kwargs: ignored.
         """
         states = encoder_hidden_states
         mask = None if encoder_attention_mask is None else encoder_attention_mask.bool()
-        condition = self.conditioning(torch.as_tensor(timestep, device=sample.device), states, mask, None)
+        timesteps = torch.as_tensor(timestep, device=sample.device)
+        if single := sample.ndim == 2:
+            sample, timesteps = sample[:, None], timesteps.expand(len(sample))[:, None]
+        condition = self.conditioning(timesteps, states, mask, None)
         hidden = self.enter(sample)
         for block in self.blocks:
             hidden = block(hidden, condition, states, mask)
         linear = self.out(self.gains(condition) * self.into(sample)) + self.centre(condition)
-        return UNet2DConditionOutput(sample=self.leave(F.silu(hidden)) + linear)
+        made = self.leave(F.silu(hidden)) + linear
+        return UNet2DConditionOutput(sample=made[:, 0] if single else made)

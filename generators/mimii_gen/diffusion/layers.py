@@ -64,18 +64,18 @@ class Conditioning(nn.Module):
         self.clip = nn.Sequential(nn.Linear(clip_dim, width), nn.SiLU(), nn.Linear(width, width)) if clip_dim else None
 
     def forward(self, timesteps: Tensor, states: Tensor, mask: Tensor | None, clip: Tensor | None) -> Tensor:
-        """Return a vector of shape (batch, width).
+        """Return a vector for each timestep, shape (batch, width) or (batch, draws, width).
 
         Args:
-            timesteps: shape (batch,) or ().
+            timesteps: shape (batch,), (batch, draws) where a clip has several, or () for one that all have.
             states: of the captions' tokens, shape (batch, tokens, context).
             mask: see `Attention`.
             clip: the clip latent, shape (batch, clip_dim); None where the network has none.
         """
         batch = len(states)
-        time = self.time(self.sines(timesteps.expand(batch)).to(states.dtype))
-        caption = self.attention(self.queries.expand(batch, -1, -1), states, mask)
-        summed: Tensor = time + self.caption(caption.flatten(1))
+        timesteps = timesteps.expand(batch) if timesteps.ndim == 0 else timesteps
+        time: Tensor = self.time(self.sines(timesteps.flatten()).to(states.dtype)).unflatten(0, timesteps.shape)
+        summed = self.caption(self.attention(self.queries.expand(batch, -1, -1), states, mask).flatten(1))
         if self.clip is not None and clip is not None:
             summed = summed + self.clip(clip)
-        return F.silu(summed)
+        return F.silu(time + (summed if timesteps.ndim == 1 else summed[:, None]))

@@ -119,14 +119,10 @@ class Denoiser(nn.Module):
         prediction: Tensor = self.unet(noisy, timesteps, states, encoder_attention_mask=mask, class_labels=clip).sample
         if self.clip_network is None or noisy_clip is None or clip_timesteps is None:
             return prediction, None
-        draws = noisy_clip.shape[1]
         predicted_clip: Tensor = self.clip_network(
-            noisy_clip.flatten(0, 1),
-            clip_timesteps.flatten(),
-            states.repeat_interleave(draws, dim=0),
-            encoder_attention_mask=mask.repeat_interleave(draws, dim=0),
+            noisy_clip, clip_timesteps, states, encoder_attention_mask=mask
         ).sample
-        return prediction, predicted_clip.unflatten(0, (-1, draws))
+        return prediction, predicted_clip
 
 
 class Objective:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -24,8 +25,9 @@ class TrainingSettings:
         batch_size: examples in one optimiser step, over all processes and all parts of an accumulated step together.
         accumulation: parts that a process computes one after the other in a step, to save memory; each part holds
             batch_size / accumulation / processes examples. The result is the same up to rounding.
-        learning_rate: of AdamW, after the warm-up; constant from there.
+        learning_rate: of AdamW, after the warm-up.
         warmup_steps: the learning rate rises linearly over these steps.
+        learning_rate_end: share of the learning rate that the last step has; 1 keeps it constant after the warm-up.
         weight_decay: of AdamW.
         max_grad_norm: gradients are scaled down to this Euclidean norm.
         ema_decay: largest decay of the moving average of the weights, which is what is sampled from.
@@ -53,6 +55,7 @@ class TrainingSettings:
     accumulation: int = 1
     learning_rate: float = 1e-4
     warmup_steps: int = 500
+    learning_rate_end: float = 1.0
     weight_decay: float = 1e-2
     max_grad_norm: float = 1.0
     ema_decay: float = 0.9999
@@ -78,6 +81,7 @@ class TrainingSettings:
             self._require(name, getattr(self, name) >= 0, "at least 0")
         for name in ("learning_rate", "max_grad_norm"):
             self._require(name, getattr(self, name) > 0, "a number above 0")
+        self._require("learning_rate_end", 0 < self.learning_rate_end <= 1, "a number above 0 and up to 1")
         for name in ("ema_decay", "validation_share"):
             self._require(name, 0 <= getattr(self, name) < 1, "a number from 0 to less than 1")
         self._require("caption_dropout", 0 <= self.caption_dropout <= 1, "a number from 0 to 1")
@@ -92,9 +96,20 @@ class TrainingSettings:
             raise UserError(f"{name} is {getattr(self, name)!r}, expected {expected}")
 
     def learning_rate_at(self, step: int) -> float:
-        """Return the learning rate of a step, counted from 0: a linear warm-up, then constant."""
-        return self.learning_rate * min(1.0, (step + 1) / max(1, self.warmup_steps))
+        """Return the learning rate of a step, counted from 0.
+
+        It rises linearly over the warm-up, and falls over the second half of the steps, by half a cosine, to
+        ``learning_rate_end`` of its height.
+        """
+        late = max(0.0, 2 * step / self.steps - 1)
+        left = self.learning_rate_end + (1 - self.learning_rate_end) * 0.5 * (1 + math.cos(math.pi * late))
+        return self.learning_rate * min(1.0, (step + 1) / max(1, self.warmup_steps)) * left
 
     def fixed(self) -> dict[str, Any]:
         """Return the settings that must stay the same when a training goes on."""
-        return {name: value for name, value in asdict(self).items() if name not in _FREE}
+        fixed = {name: value for name, value in asdict(self).items() if name not in _FREE}
+        if self.learning_rate_end == 1.0:
+            del fixed["learning_rate_end"]
+        else:  # the learning rate depends on how many steps there are
+            fixed["steps"] = self.steps
+        return fixed

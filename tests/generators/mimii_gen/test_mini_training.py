@@ -14,10 +14,19 @@ from asdbench.generators.mimii_gen.shipped import model_place
 
 SMALL = {
     "extends": str(Path(model_place("mini")).with_name("mini_training.yaml")),
-    "dataset": {"test_normal": 3, "test_anomaly": 3, "duration": 1.0},
+    "dataset": {"test_normal": 5, "test_anomaly": 5, "duration": 2.1},
     "machines": ["valve"],
     "holdout": {"normal": 0.7, "anomaly": 0.7},
-    "generators": {"mini": {"preset": "smoke", "steps": 3, "batch_size": 2, "validate_every": 1, "save_every": 3}},
+    "generators": {
+        "mini": {
+            "preset": "smoke",
+            "codec_steps": 3,
+            "steps": 3,
+            "batch_size": 2,
+            "validate_every": 1,
+            "save_every": 3,
+        }
+    },
 }
 
 

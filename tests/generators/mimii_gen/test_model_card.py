@@ -16,11 +16,11 @@ from asdbench.generators.mimii_gen.model_card import (
     UNKNOWN_LICENCE,
     ModelCard,
     Part,
-    data_hash,
     licence_of,
     model_card_text,
     write_model_card,
 )
+from asdbench.generators.shared.record import data_hash
 
 CARD = ModelCard(
     clips={"fan": {"normal": 40, "anomaly": 12}, "bearing": {"normal": 30}},

@@ -17,17 +17,15 @@ from asdbench.generators.mimii_gen.generator import MimiiGen
 from asdbench.generators.mimii_gen.record import (
     CODEC_COLUMNS,
     CODEC_RECORD,
-    FINGERPRINTS,
     INDEX,
-    RECORD,
     UNET,
     codec_clips,
     count_parameters,
     read_fingerprints,
     read_record,
-    write_fingerprints,
     write_record,
 )
+from asdbench.generators.shared.record import FINGERPRINTS, RECORD, write_fingerprints
 from asdbench.roles import Roles
 
 

@@ -1,0 +1,74 @@
+"""Results that an interrupted training need not compute again: arrays in files named after what they depend on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..shared.disk import os_errors
+
+__all__ = ["kept"]
+
+Arrays = Mapping[str, npt.NDArray[Any]]
+
+
+def kept(folder: Path, what: str, depends_on: Any, compute: Callable[[], Arrays]) -> Arrays:
+    """Return what was computed before, or compute and keep it.
+
+    A damaged file is computed anew.
+
+    Args:
+        folder: where the files are.
+        what: first part of the file's name.
+        depends_on: all that the result depends on, as JSON values.
+        compute: returns the arrays by name.
+    """
+    digest = hashlib.blake2b(json.dumps(depends_on, sort_keys=True).encode(), digest_size=16).hexdigest()
+    path = folder / f"{what}-{digest}.safetensors"
+    found = _read(path)
+    if found is None:
+        found = {name: np.ascontiguousarray(array) for name, array in compute().items()}
+        _write(path, found)
+    return found
+
+
+def _read(path: Path) -> Arrays | None:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            checksum = (file.metadata() or {}).get("checksum")
+    except (OSError, SafetensorError, ValueError):
+        return None
+    return arrays if checksum == _checksum(arrays) else None
+
+
+def _write(path: Path, arrays: Arrays) -> None:
+    """Write beside the file and rename, so that there is never half a file."""
+    from safetensors.numpy import save_file
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        with os_errors(path):
+            save_file(dict(arrays), part, {"checksum": _checksum(arrays)})
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _checksum(arrays: Arrays) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    for name, array in sorted(arrays.items()):
+        digest.update(json.dumps([name, str(array.dtype), array.shape]).encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,129 @@
+"""How much the networks of a model of mimii_gen know: the share of the target that they predict on held-out clips.
+
+    python tests/simulations/mimii_gen_share.py generators/mimii_gen/weights/mini
+
+At several noise levels sigma (deviation of the noise over that of the signal), for real simulated clips that the model
+was not trained on: the share of the variance of v that the U-Net predicts, for white latents of unit variance nothing
+can be predicted of it, so that zero is what the best prior knows that is told only the noise level; the same for the
+network of clip latents; and, for the clip latent, the share of the variance of the static spectrum it stands for (in
+dB squared) that is predicted, over all clips and within machine and condition, beside what a white prior predicts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from mini_quality import MACHINES, simulated
+
+from asdbench import records
+from asdbench.generators.mimii_gen.compact.codec import CompactCodec
+from asdbench.generators.mimii_gen.latents.space import join_clip, split_clip
+from asdbench.generators.mimii_gen.pipeline import Guidance, MimiiGenPipeline, load_pipeline
+from asdbench.generators.shared.captions import Description, caption
+
+SIGMAS = (0.1, 0.3, 1.0, 3.0, 10.0)
+DRAWS = 4
+
+
+def encoded(
+    pipeline: MimiiGenPipeline, machine: str, count: int
+) -> tuple[torch.Tensor, torch.Tensor, list[str], list[str]]:
+    """Frames and clip latents of held-out clips, normalised; their captions and conditions."""
+    with tempfile.TemporaryDirectory() as folder:
+        real = simulated(machine, Path(folder), 27, count)
+        latents = torch.cat([pipeline._encode([real.waveform(place)]) for place in range(len(real))])
+    texts = [caption(Description.of_clip(row), 0) for row in records(real.frame)]
+    return *split_clip(latents, pipeline._codec.clip_dim), texts, list(real.frame["condition"])
+
+
+@torch.inference_mode()
+def predicted(
+    pipeline: MimiiGenPipeline, network: Any, clean: torch.Tensor, texts: list[str], sigma: float, clip: Any = None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Squared error of v and squared v for each clip, and estimates of the clean latents, stacked over the draws."""
+    bars = pipeline.scheduler.alphas_cumprod
+    step = int(torch.argmin(((1 - bars) / bars - sigma**2).abs().log()))
+    signal, noise_level = float(bars[step].sqrt()), float((1 - bars[step]).sqrt())
+    predict = pipeline._predictor(network, pipeline._embed(texts), Guidance(1.0, 0.0, 1.0), clip)
+    random, shares, estimates = torch.Generator().manual_seed(round(1000 * sigma)), [], []
+    for _ in range(DRAWS):
+        noise = torch.randn(clean.shape, generator=random)
+        noisy = signal * clean + noise_level * noise
+        wanted = signal * noise - noise_level * clean
+        found = predict(noisy, torch.tensor(step))
+        over = tuple(range(1, clean.ndim))
+        shares.append(torch.stack([(found - wanted).square().mean(over), wanted.square().mean(over)]))
+        estimates.append(torch.stack([signal * noisy - noise_level * found, signal * noisy]))
+    return torch.stack(shares).mean(0), torch.stack(estimates)
+
+
+def static_spectra(pipeline: MimiiGenPipeline, clips: torch.Tensor) -> torch.Tensor:
+    """Static level of each band in dB that normalised clip latents stand for, shape (..., bands)."""
+    codec = pipeline._codec
+    assert isinstance(codec, CompactCodec)
+    flat = clips.reshape(-1, codec.clip_dim)
+    frames = torch.zeros((len(flat), codec.dim - codec.clip_dim, 1, 1))
+    latents = pipeline.space.from_unet(join_clip(frames, flat))[:, -codec.clip_dim :, 0]
+    with torch.no_grad():
+        levels = codec.model.static(latents)[0][:, : codec.model.bands] * codec.model.std[:, 0]
+    return levels.reshape(*clips.shape[:-1], -1)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("model", help="folder of a model with a compact codec that predicts v")
+    parser.add_argument("--clips", type=int, default=15, help="of each domain and condition")
+    parser.add_argument("--machines", default=",".join(MACHINES))
+    given = parser.parse_args()
+    pipeline = load_pipeline(given.model)
+    if pipeline.scheduler.config.prediction_type != "v_prediction" or pipeline.clip_network is None:
+        raise SystemExit(f"{given.model}: expected a model with a compact codec that predicts v")
+    frames_rows, clips, texts, groups = [], [], [], []
+    for machine in given.machines.split(","):
+        frames, clip, told, conditions = encoded(pipeline, machine, given.clips)
+        row: dict[str, Any] = {"machine": machine}
+        for sigma in SIGMAS:
+            errors, _ = predicted(pipeline, pipeline.unet, frames, told, sigma, clip)
+            row[f"sigma {sigma:g}"] = float(1 - errors[0].sum() / errors[1].sum())
+        row["mean"] = float(np.mean([row[f"sigma {sigma:g}"] for sigma in SIGMAS]))
+        frames_rows.append(row)
+        clips.append(clip)
+        texts += told
+        groups += [f"{machine} {condition}" for condition in conditions]
+    print("U-Net: share of v over the prior that knows the noise level only")
+    print(pd.DataFrame(frames_rows).round(3).to_string(index=False))
+    clean = torch.cat(clips)
+    spectra = static_spectra(pipeline, clean)
+    total = (spectra - spectra.mean(0)).square().mean()
+    names = np.array(groups)
+    within = torch.stack(
+        [(spectra[names == name] - spectra[names == name].mean(0)).square().mean() for name in dict.fromkeys(groups)]
+    ).mean()
+    rows = []
+    for sigma in SIGMAS:
+        errors, estimates = predicted(pipeline, pipeline.clip_network, clean, texts, sigma)
+        of_network, of_prior = (
+            (static_spectra(pipeline, estimates[:, which]) - spectra).square().mean() for which in (0, 1)
+        )
+        rows.append(
+            {
+                "sigma": sigma,
+                "share of v": float(1 - errors[0].sum() / errors[1].sum()),
+                "of all dB^2": float(1 - of_network / total),
+                "prior": float(1 - of_prior / total),
+                "within machine and condition": float(1 - of_network / within),
+                "prior within": float(1 - of_prior / within),
+            }
+        )
+    print(f"clip latent; static spectrum: {float(total):.1f} dB^2, within machine and condition {float(within):.2f}")
+    print(pd.DataFrame(rows).round(3).to_string(index=False))
+
+
+if __name__ == "__main__":
+    main()
