@@ -49,7 +49,7 @@ def test_a_wheel_holds_one_package_and_all_of_it(wheel):
 def test_the_wheel_is_small_and_the_built_in_model_a_part_of_it(wheel):
     files = zipfile.ZipFile(wheel).infolist()
     weights = [file for file in files if "/weights/" in file.filename]
-    assert sum(file.compress_size for file in weights) < 25e6
+    assert sum(file.compress_size for file in weights) < 29e6
     assert wheel.stat().st_size < 30e6
 
 
