@@ -118,8 +118,17 @@ class Spectra:
         return total.reshape(-1)
 
     def _weights(self, frames: int) -> Array:
-        squares = np.broadcast_to(np.square(self._hann), (frames, self.window))
-        return np.maximum(self._overlapped(np.asarray(squares)), _LEAST_WINDOW)[self.window // 2 :]
+        """Sum of the squared windows at each sample from the first frame's middle on; kept, a vocoder asks often."""
+        if frames not in self._kept_weights:
+            self._kept_weights.clear()
+            squares = np.broadcast_to(np.square(self._hann), (frames, self.window))
+            weights = np.maximum(self._overlapped(np.asarray(squares)), _LEAST_WINDOW)[self.window // 2 :]
+            self._kept_weights[frames] = weights
+        return self._kept_weights[frames]
+
+    @cached_property
+    def _kept_weights(self) -> dict[int, Array]:
+        return {}
 
     def mel(self, spectrum: Spectrum) -> Array:
         """Return the power of the bands, shape (frames, bands)."""
