@@ -26,7 +26,7 @@ def main() -> None:
     out = Path(sys.argv[1])
     out.mkdir(parents=True, exist_ok=True)
     dataset = SimulatedDataset(train_source=2, train_target=0, test_normal=4, test_anomaly=4)
-    generator = MimiiGen(checkpoint="mini", inference_steps=3, guidance_scale=1.0, device="cpu")
+    generator = MimiiGen(checkpoint="mini", inference_steps=8, guidance_scale=1.0, device="cpu")
     rows = []
     for machine in dataset.machines():
         with tempfile.TemporaryDirectory() as folder:
