@@ -74,7 +74,7 @@ def test_the_detector_runs_in_a_benchmark_as_the_readme_says(readme_file, asdben
 def test_the_python_example_runs(tmp_path, monkeypatch):
     example = block("run").replace('"seeds=[0]"', '"seeds=[0]", "dataset.duration=2", "detectors.ae_mse.epochs=1"')
     example = example.replace("dataset.train_source=60", "dataset.train_source=20")
-    (tmp_path / "example.py").write_text(example + "\nassert str(same) == str(results)\nassert len(gaps) == 12\n")
+    (tmp_path / "example.py").write_text(example + "\nassert str(same) == str(results)\nassert len(gaps) == 18\n")
     done = subprocess.run([sys.executable, "example.py"], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "auc_original" in done.stdout

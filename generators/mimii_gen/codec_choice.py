@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .generator import MimiiGen
 
 
+_SEGMENT_SECONDS = 2.0
 _WHOLE_FRAMES = 0.95
 """Share of the shortest clip that segments may have: they are rounded to whole latent frames."""
 
@@ -44,7 +45,7 @@ def codec_for(generator: MimiiGen, clips: ClipSet, training: Training, device: t
     shortest = float((clips.frame["num_samples"] / clips.frame["sample_rate"]).min())
     settings = CompactSettings(
         sample_rate=usual_rate(clips),
-        seconds=min(CompactSettings.seconds, _WHOLE_FRAMES * shortest),
+        seconds=min(_SEGMENT_SECONDS, _WHOLE_FRAMES * shortest),
         steps=generator.codec_steps,
         save_every=generator.save_every,
     )

@@ -34,6 +34,7 @@ def settings(**others: Any) -> dict[str, Any]:
     small = {
         "codec": "compact",
         "codec_steps": 10,
+        "clip_steps": 4,
         "text_encoder": "new",
         "train_text_encoder": True,
         "preset": "smoke",

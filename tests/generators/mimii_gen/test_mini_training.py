@@ -21,6 +21,7 @@ SMALL = {
         "mini": {
             "preset": "smoke",
             "codec_steps": 3,
+            "clip_steps": 3,
             "steps": 3,
             "batch_size": 2,
             "validate_every": 1,
