@@ -91,8 +91,7 @@ class Statistics(_Model):
         confidence: level of the intervals, such as 0.95.
         resamples: number of bootstrap resamples.
         margin: largest gap that does not matter, as a fraction: 0.05 is 5 points.
-        fad_infinity: whether FAD at infinitely many clips is computed too, which takes longer than all other figures of
-            audio quality together.
+        fad_infinity: whether FAD at infinitely many clips is computed too, which takes long.
     """
 
     confidence: float = pydantic.Field(0.95, gt=0, lt=1)
