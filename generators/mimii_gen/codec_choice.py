@@ -12,14 +12,13 @@ from asdbench import ClipSet, Training, UserError
 from .compact.codec import NAME as COMPACT
 from .compact.codec import CompactCodec, is_compact
 from .compact.learning import learn_compact, usual_rate
-from .compact.settings import CompactSettings
+from .compact.settings import SEGMENT_SECONDS, CompactSettings
 from .latents.interface import LatentCodec, load_codec
 
 if TYPE_CHECKING:
     from .generator import MimiiGen
 
 
-_SEGMENT_SECONDS = 2.0
 _WHOLE_FRAMES = 0.95
 """Share of the shortest clip that segments may have: they are rounded to whole latent frames."""
 
@@ -45,7 +44,7 @@ def codec_for(generator: MimiiGen, clips: ClipSet, training: Training, device: t
     shortest = float((clips.frame["num_samples"] / clips.frame["sample_rate"]).min())
     settings = CompactSettings(
         sample_rate=usual_rate(clips),
-        seconds=min(_SEGMENT_SECONDS, _WHOLE_FRAMES * shortest),
+        seconds=min(SEGMENT_SECONDS, _WHOLE_FRAMES * shortest),
         steps=generator.codec_steps,
         save_every=generator.save_every,
     )

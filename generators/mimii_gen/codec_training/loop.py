@@ -24,6 +24,7 @@ from asdbench import UserError
 
 from ...shared.randomness import stream, unit
 from ..training.denoiser import tensors_of
+from ..training.notes import Notes
 from ..training.state import load_module, load_optimizer, newest_checkpoint, optimizer_tensors, save_checkpoint
 from . import quantiser
 from .balancer import Balancer
@@ -40,7 +41,6 @@ _BETAS = (0.5, 0.9)
 """Of Adam, as in the paper."""
 _FIRST_VECTORS = 4096
 """Latent frames that codebooks begin with."""
-_SECONDS_BETWEEN_NOTES = 0.3
 
 
 @dataclass
@@ -143,7 +143,7 @@ class _Training:
         )
         self.saved: Path | None = None
         self.whole = True
-        self._noted = -math.inf
+        self.note = Notes(progress)
 
     def run(self) -> Trained:
         """Train from the newest checkpoint, or from the beginning, to the last step."""
@@ -208,7 +208,7 @@ class _Training:
             self.whole = True
             if last or now.step % settings.save_every == 0:
                 self._save()
-            self._note(f"mel {figures['mel']:.3f}, SNR {figures['snr']:.1f} dB", always=last)
+            self.note(now.step, settings.steps, f"mel {figures['mel']:.3f}, SNR {figures['snr']:.1f} dB")
 
     def _step(self, real: Tensor) -> dict[str, float]:
         """One step of the codec and, in its share of the steps, of the discriminator; returns what is logged."""
@@ -290,11 +290,6 @@ class _Training:
         self.now.balance = self.balancer.state()
         record = dataclasses.asdict(self.now)
         self.saved = save_checkpoint(self.checkpoints, self.now.step, groups, self.identity, record)
-
-    def _note(self, note: str, *, always: bool) -> None:
-        if always or time.monotonic() - self._noted >= _SECONDS_BETWEEN_NOTES:
-            self._noted = time.monotonic()
-            self.report(self.now.step, self.settings.steps, note)
 
 
 def _adam(module: torch.nn.Module, learning_rate: float) -> tuple[torch.optim.Adam, list[str]]:

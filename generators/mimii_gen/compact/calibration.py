@@ -53,7 +53,7 @@ def calibrate(network: CompactNetwork, examples: Examples, spectra: Spectra, see
     network.active.copy_(torch.from_numpy(active.astype(np.float32)))
     network.wander.fill_(float(np.median(wanders)) if wanders else 0.0)
     network.calibration.fill_(1.0)
-    decoder, wanted = Decoder(network, spectra), np.mean(real, axis=0)
+    decoder, wanted = Decoder(network, analysis), np.mean(real, axis=0)
     for turn in range(_ROUNDS):
         made, slopes = [], []
         for index, (latents, clip) in zip(chosen, coded, strict=True):

@@ -80,7 +80,8 @@ class CompactCodec:
             raise UserError(f"{called}: no frame latent is active or a deviation is zero: the codec was never trained")
         self.clip_dim = int(config.clip_dim)
         self.dim = 2 * len(self._active) + self.clip_dim
-        self._analysis, self._decoder = LineAnalysis(self.spectra), Decoder(self.model, self.spectra)
+        self._analysis = LineAnalysis(self.spectra)
+        self._decoder = Decoder(self.model, self._analysis)
 
     @classmethod
     def load(cls, name: str, device: str | torch.device = "cpu") -> CompactCodec:

@@ -9,7 +9,6 @@ from torch import Tensor
 
 from .lines import LineAnalysis, Lines
 from .network import CompactNetwork, Power
-from .spectra import Spectra
 from .vocoder import synthesize
 
 __all__ = ["Decoder"]
@@ -18,8 +17,8 @@ __all__ = ["Decoder"]
 class Decoder:
     """Makes sound of latents that are drawn, one clip at a time."""
 
-    def __init__(self, network: CompactNetwork, spectra: Spectra) -> None:
-        self._network, self._spectra, self._analysis = network, spectra, LineAnalysis(spectra)
+    def __init__(self, network: CompactNetwork, analysis: LineAnalysis) -> None:
+        self._network, self._spectra, self._analysis = network, analysis.spectra, analysis
 
     @torch.no_grad()
     def power(self, latents: Tensor, clip: Tensor) -> Power:

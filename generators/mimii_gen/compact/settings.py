@@ -11,7 +11,10 @@ from asdbench import UserError
 
 from .spectra import STRIDE, Spectra
 
-__all__ = ["CompactSettings"]
+__all__ = ["SEGMENT_SECONDS", "CompactSettings"]
+
+SEGMENT_SECONDS = 2.0
+"""Length of the segments that are trained on unless told otherwise."""
 
 _WINDOW_SECONDS = 0.064
 _FREE = ("save_every", "log_every")
@@ -53,7 +56,7 @@ class CompactSettings:
     width: int = 160
     clip_weight: float = 2.5
     frame_weight: float = 2.3
-    seconds: float = 2.0
+    seconds: float = SEGMENT_SECONDS
     batch_size: int = 24
     steps: int = 3000
     learning_rate: float = 1.5e-3

@@ -23,6 +23,7 @@ from asdbench import UserError
 
 from ...shared.randomness import stream
 from ..training.denoiser import average, tensors_of
+from ..training.notes import Notes
 from ..training.state import load_module, load_optimizer, newest_checkpoint, optimizer_tensors, save_checkpoint
 from .beginning import begin
 from .calibration import calibrate
@@ -38,7 +39,6 @@ _SLOW_START = 400
 """Steps over which the weight of the information rises to its value."""
 _LEAST_WEIGHT = 0.1
 _BETAS, _WEIGHT_DECAY, _LARGEST_GRADIENT = (0.9, 0.99), 1e-4, 1.0
-_SECONDS_BETWEEN_NOTES = 0.3
 
 
 @dataclass
@@ -136,7 +136,7 @@ class _Training:
         self.now = _Progress()
         self.saved: Path | None = None
         self.whole = True
-        self._noted = -math.inf
+        self.note = Notes(progress)
 
     def run(self) -> Trained:
         """Train from the newest checkpoint, or from the beginning, to the last step."""
@@ -167,7 +167,7 @@ class _Training:
             self.whole = True
             if last or now.step % settings.save_every == 0:
                 self._save()
-            self._note(f"nll {figures['nll']:.3f}", always=last)
+            self.note(now.step, settings.steps, f"nll {figures['nll']:.3f}")
 
     def _step(self, chosen: np.ndarray[Any, np.dtype[np.int64]], segments: np.ndarray[Any, Any]) -> dict[str, float]:
         """One step on segments of clips; returns what is logged."""
@@ -253,8 +253,3 @@ class _Training:
         load_optimizer(self.adam, self.names, checkpoint.tensors("adam"))
         self.now, self.saved = _Progress(**checkpoint.record), checkpoint.folder
         self.report(self.now.step, steps, f"going on from {checkpoint.folder}")
-
-    def _note(self, note: str, *, always: bool) -> None:
-        if always or time.monotonic() - self._noted >= _SECONDS_BETWEEN_NOTES:
-            self._noted = time.monotonic()
-            self.report(self.now.step, self.settings.steps, note)

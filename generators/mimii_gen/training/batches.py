@@ -24,7 +24,18 @@ from ..latents.cache import LatentCache
 from ..latents.space import LatentSpace
 from .examples import Draws, Example
 
-__all__ = ["CLIP_DRAWS", "Batch", "Batches", "Clip", "ahead", "caption_states", "collate", "cut", "timesteps_of_step"]
+__all__ = [
+    "CLIP_DRAWS",
+    "Batch",
+    "Batches",
+    "Clip",
+    "ahead",
+    "caption_states",
+    "collate",
+    "cut",
+    "padded",
+    "timesteps_of_step",
+]
 
 CLIP_DRAWS = 8
 """Noise levels at which the clip latent of an example is trained in a step: it is small beside the frames."""
@@ -124,7 +135,8 @@ def caption_states(text: TextEncoder, captions: Iterable[str]) -> dict[str, Tens
     return states
 
 
-def _padded(rows: Sequence[Tensor]) -> Embeddings:
+def padded(rows: Sequence[Tensor]) -> Embeddings:
+    """Put the states of captions, each of shape (its tokens, dim), together."""
     lengths = torch.tensor([len(row) for row in rows])
     states = torch.nn.utils.rnn.pad_sequence(list(rows), batch_first=True)
     return Embeddings(states, torch.arange(states.shape[1])[None, :] < lengths[:, None])
@@ -143,7 +155,7 @@ def collate(clips: Sequence[Clip], captions_states: Mapping[str, Tensor] | None)
         clip_timesteps=torch.from_numpy(np.stack([clip.clip_timesteps for clip in clips])),
         drop=torch.tensor([clip.drop for clip in clips]),
         captions=captions,
-        embeddings=None if captions_states is None else _padded([captions_states[caption] for caption in captions]),
+        embeddings=None if captions_states is None else padded([captions_states[caption] for caption in captions]),
     )
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import copy
 import math
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,15 +22,16 @@ from torch import Tensor
 from asdbench import UserError
 
 from ...shared.randomness import stream
-from ..conditioning.text import Embeddings, with_null
+from ..conditioning.text import with_null
 from ..diffusion.clip_network import ClipNetwork
 from ..diffusion.schedule import loss_weights, target
 from ..latents.cache import LatentCache
 from ..latents.space import split_clip
-from .batches import caption_states
+from .batches import caption_states, padded
 from .denoiser import average, ema_decay_at, tensors_of
 from .examples import Draws, Example, split_examples
 from .identity import identity_of_training
+from .notes import Notes
 from .parts import Parts
 from .settings import TrainingSettings
 from .state import load_module, load_optimizer, newest_checkpoint, optimizer_tensors, save_checkpoint
@@ -40,7 +40,6 @@ __all__ = ["BATCH", "train_clip_network"]
 
 BATCH, DRAWS = 64, 4
 """Clips in a step, and noise levels for each."""
-_SECONDS_BETWEEN_NOTES = 0.3
 _LAST_RATE = 0.02
 """Share of the learning rate at the last step; it falls by half a cosine from the first one on."""
 
@@ -117,7 +116,7 @@ class _ClipTraining:
         self.parts, self.cache, self.settings, self.steps = parts, cache, settings, steps
         self.seed, self.device, self.report = seed, device, progress
         self.checkpoints = work / "clip_checkpoints"
-        self.examples, self.held_out = split_examples(examples, settings.validation_share)
+        self.examples, _ = split_examples(examples, settings.validation_share)
         self.draws = Draws(self.examples, settings.balance, seed)
         identity = identity_of_training(parts, examples, 0, settings, seed)
         begun_with = {"network": _hash_of(parts.clip_network), "text encoder": parts.text_encoder.identity}
@@ -131,22 +130,20 @@ class _ClipTraining:
         self.names, weights = [name for name, _ in named], [tensor for _, tensor in named]
         self.adamw = torch.optim.AdamW(weights, settings.learning_rate, weight_decay=settings.weight_decay)
         self.scheduler = parts.schedule.scheduler()
-        self.step, self.seconds = 0, 0.0
-        self._noted = -math.inf
+        self.step = 0
+        self.note = Notes(progress)
 
     def run(self) -> ClipNetwork:
         """Train from the newest checkpoint, or from the beginning, to the last step."""
         self._resume()
         if self.step < self.steps:
-            captions = [example.caption for example in (*self.examples, *self.held_out)]
-            self.states = caption_states(self.parts.text_encoder, captions)
+            self.states = caption_states(self.parts.text_encoder, [example.caption for example in self.examples])
             self.latents = self._latents(self.examples)
             self._train()
         network: ClipNetwork = self.averaged
         return network
 
     def _train(self) -> None:
-        clock = time.monotonic()
         while self.step < self.steps:
             loss = self._loss(self.network, *self._batch())
             if not math.isfinite(float(loss.detach())):
@@ -162,11 +159,9 @@ class _ClipTraining:
             self.adamw.step()
             average(self.averaged, self.network, ema_decay_at(self.step, self.settings.ema_decay))
             self.step += 1
-            self.seconds, clock = self.seconds + time.monotonic() - clock, time.monotonic()
-            last = self.step == self.steps
-            if last or self.step % self.settings.save_every == 0:
+            if self.step == self.steps or self.step % self.settings.save_every == 0:
                 self._save()
-            self._note(f"clip latents, loss {float(loss.detach()):.4f}", always=last)
+            self.note(self.step, self.steps, f"clip latents, loss {float(loss.detach()):.4f}")
 
     def _learning_rate(self) -> float:
         share = _LAST_RATE + (1 - _LAST_RATE) * 0.5 * (1 + math.cos(math.pi * self.step / self.steps))
@@ -188,12 +183,9 @@ class _ClipTraining:
     def _loss(
         self, network: Any, clean: Tensor, examples: Sequence[Example], noise: Tensor, timesteps: Tensor, drop: Tensor
     ) -> Tensor:
-        rows = [self.states[example.caption] for example in examples]
-        lengths = torch.tensor([len(row) for row in rows])
-        states = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
-        embeddings = Embeddings(states, torch.arange(states.shape[1])[None, :] < lengths[:, None])
+        embeddings = padded([self.states[example.caption] for example in examples])
         assert self.parts.null is not None
-        embeddings = with_null(embeddings, self.parts.null.to(states), drop).to(self.device)
+        embeddings = with_null(embeddings, self.parts.null, drop).to(self.device)
         clean, noise, timesteps = (part.to(self.device) for part in (clean, noise, timesteps))
         levels = timesteps.flatten()
         flat = clean.flatten(0, 1), noise.flatten(0, 1)
@@ -222,7 +214,7 @@ class _ClipTraining:
             "ema": tensors_of(self.averaged),
             "optimizer": optimizer_tensors(self.adamw, self.names),
         }
-        save_checkpoint(self.checkpoints, self.step, groups, self.identity, {"seconds": self.seconds})
+        save_checkpoint(self.checkpoints, self.step, groups, self.identity, {})
 
     def _resume(self) -> None:
         say: Callable[[str], None] = lambda line: self.report(0, self.steps, line)  # noqa: E731
@@ -232,13 +224,8 @@ class _ClipTraining:
         load_module(self.network, checkpoint.tensors("model"))
         load_module(self.averaged, checkpoint.tensors("ema"))
         load_optimizer(self.adamw, self.names, checkpoint.tensors("optimizer"))
-        self.step, self.seconds = checkpoint.step, float(checkpoint.record["seconds"])
+        self.step = checkpoint.step
         self.report(self.step, self.steps, f"going on from {checkpoint.folder}")
-
-    def _note(self, note: str, *, always: bool) -> None:
-        if always or time.monotonic() - self._noted >= _SECONDS_BETWEEN_NOTES:
-            self._noted = time.monotonic()
-            self.report(self.step, self.steps, note)
 
 
 def _hash_of(network: Any) -> str:

@@ -28,6 +28,7 @@ from .denoiser import Denoiser, Objective, average, ema_decay_at, tensors_of
 from .examples import Draws, Example, split_examples
 from .identity import identity_of_training
 from .interrupts import uninterrupted
+from .notes import Notes
 from .parts import Parts, Progress, Trained
 from .settings import TrainingSettings
 from .state import (
@@ -42,7 +43,6 @@ from .validation import Validation
 
 __all__ = ["Example", "Parts", "Trained", "TrainingSettings", "train"]
 
-_SECONDS_BETWEEN_NOTES = 0.3
 _MOST_THREADS = 8
 """Threads that make batches for a GPU."""
 
@@ -120,7 +120,7 @@ class _Training:
         self.main, device_ = self.accelerator.is_main_process, self.accelerator.device
         self.now = Progress()
         self.saved: Path | None = None
-        self._noted = -math.inf
+        self.note = Notes(progress)
         joint = settings.train_text_encoder
         self.identity = identity_of_training(parts, examples, num_frames, settings, seed)
         # Dropout in the text encoder would draw from torch's global stream, which no step can repeat: it stays off.
@@ -225,7 +225,8 @@ class _Training:
                     self._log(validated)
                 if self.main and self.preview is not None and now.step % settings.preview_every == 0:
                     self.preview(self._sampled(), now.step)
-                self._note(f"loss {loss:.4f}", always=last)
+                if self.main:
+                    self.note(now.step, settings.steps, f"loss {loss:.4f}")
         finally:
             batches.close()
         if not self._finite():
@@ -303,11 +304,6 @@ class _Training:
         now.losses, now.norms, now.summed = 0.0, 0.0, 0
         told = {name: value for name, value in row.items() if value is not None and name != "step"}
         self.accelerator.log(told, step=now.step)
-
-    def _note(self, note: str, *, always: bool) -> None:
-        if self.main and (always or time.monotonic() - self._noted >= _SECONDS_BETWEEN_NOTES):
-            self._noted = time.monotonic()
-            self.report(self.now.step, self.settings.steps, note)
 
     def _sampled(self) -> Parts:
         """The parts with averaged weights."""

@@ -13,6 +13,7 @@ from asdbench.generators.mimii_gen.codec_training.loop import train
 from asdbench.generators.mimii_gen.codec_training.settings import CodecSettings
 from asdbench.generators.mimii_gen.codec_training.sound import Sound
 from asdbench.generators.mimii_gen.latents.codec import Codec
+from asdbench.generators.mimii_gen.training import notes
 
 SETTINGS = CodecSettings(
     filters=4,
@@ -63,7 +64,7 @@ class Stop:
 
 
 def stopped(sound, work, step, monkeypatch, settings=SETTINGS):
-    monkeypatch.setattr(loop, "_SECONDS_BETWEEN_NOTES", 0.0)
+    monkeypatch.setattr(notes, "_SECONDS_BETWEEN", 0.0)
     with pytest.raises(KeyboardInterrupt):
         run(sound, work, settings, progress=Stop(step))
 

@@ -13,6 +13,7 @@ from asdbench.generators.mimii_gen.compact.examples import Examples
 from asdbench.generators.mimii_gen.compact.learning import learn_compact
 from asdbench.generators.mimii_gen.compact.settings import CompactSettings
 from asdbench.generators.mimii_gen.compact.training import Trained, train
+from asdbench.generators.mimii_gen.training import notes
 
 SETTINGS = CompactSettings(
     bands=16, clip_dim=4, frame_dim=2, width=8, seconds=0.256, batch_size=4, steps=6, save_every=2, log_every=1
@@ -28,7 +29,7 @@ def examples(machine_clips: ClipSet, tmp_path_factory: pytest.TempPathFactory) -
 def _few_clips(monkeypatch: pytest.MonkeyPatch) -> None:
     """Most tests are not about the calibration, which takes longer than their steps."""
     monkeypatch.setattr("asdbench.generators.mimii_gen.compact.calibration._CLIPS", 2)
-    monkeypatch.setattr(module, "_SECONDS_BETWEEN_NOTES", 0.0)
+    monkeypatch.setattr(notes, "_SECONDS_BETWEEN", 0.0)
 
 
 def run(examples: Examples, work: Path, settings: CompactSettings = SETTINGS, **other: Any) -> Trained:

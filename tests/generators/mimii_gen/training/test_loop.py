@@ -24,6 +24,7 @@ from asdbench.generators.mimii_gen.latents.cache import LatentCache
 from asdbench.generators.mimii_gen.latents.codec import Codec
 from asdbench.generators.mimii_gen.latents.space import LatentStatistics
 from asdbench.generators.mimii_gen.training import loop as training_module
+from asdbench.generators.mimii_gen.training import notes
 from asdbench.generators.mimii_gen.training.batches import Batch
 from asdbench.generators.mimii_gen.training.denoiser import Denoiser, Objective, average, ema_decay_at, tensors_of
 from asdbench.generators.mimii_gen.training.loop import Example, Parts, Trained, TrainingSettings, train
@@ -316,7 +317,7 @@ def test_a_training_whose_newest_checkpoint_is_cut_goes_on_from_the_one_before(b
 
 
 def test_ctrl_c_saves_the_last_whole_step(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training_module, "_SECONDS_BETWEEN_NOTES", 0.0)
+    monkeypatch.setattr(notes, "_SECONDS_BETWEEN", 0.0)
 
     def stop(done: int, total: int, note: str) -> None:
         if done == 2:
@@ -423,9 +424,9 @@ def test_nothing_of_the_bad_step_is_saved(
     target = training_module.Objective.errors
     update = training_module._Training._update
 
-    def poisoned_loss(self: Any, model: Callable[..., torch.Tensor], batch: Batch) -> torch.Tensor:
+    def poisoned_loss(self: Any, model: Callable[..., Any], batch: Batch, *others: Any) -> torch.Tensor:
         calls.append(1)
-        errors = target(self, model, batch)
+        errors = target(self, model, batch, *others)
         return errors * float("inf") if len(calls) == 4 else errors
 
     def poisoned_update(self: Any) -> None:
@@ -552,7 +553,7 @@ def test_progress_and_previews(bench: Bench, tmp_path: Path, monkeypatch: pytest
         calls.append((done, total, note))
 
     settings = replace(SETTINGS, preview_every=2, save_every=2)
-    monkeypatch.setattr(training_module, "_SECONDS_BETWEEN_NOTES", 0.0)
+    monkeypatch.setattr(notes, "_SECONDS_BETWEEN", 0.0)
     bench.train(tmp_path / "often", settings, progress=progress, preview=preview)
     assert [(done, total) for done, total, _ in calls] == [(step, 6) for step in range(1, 7)]
     assert all(note.startswith("loss ") for _, _, note in calls)
@@ -561,7 +562,7 @@ def test_progress_and_previews(bench: Bench, tmp_path: Path, monkeypatch: pytest
     for name, each in previews[-1][1].items():
         assert torch.equal(each, tensors[name])
     calls.clear()
-    monkeypatch.setattr(training_module, "_SECONDS_BETWEEN_NOTES", 1e9)
+    monkeypatch.setattr(notes, "_SECONDS_BETWEEN", 1e9)
     bench.train(tmp_path / "seldom", settings, progress=progress)
     assert [done for done, _, _ in calls] == [1, 6]
     assert_equal(tensors, saved(tmp_path / "seldom", 6))  # a preview changes nothing
