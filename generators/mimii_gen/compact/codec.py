@@ -7,7 +7,6 @@ of the encoder need not be: it is drawn anew when a clip is decoded, as is the f
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from functools import cached_property
@@ -23,6 +22,7 @@ from asdbench import UserError
 from asdbench.pretrained.hub import load_pretrained
 
 from ...shared.randomness import stream
+from ..latents.weights import weights_id
 from .decoding import Decoder
 from .lines import LineAnalysis
 from .network import FRAME_LOG_VARIANCE, CompactNetwork, Posterior
@@ -122,12 +122,7 @@ class CompactCodec:
     def identity(self) -> str:
         """Hash of configuration and weights, those at the first use."""
         config = {key: value for key, value in dict(self.model.config).items() if not key.startswith("_")}
-        digest = hashlib.blake2b(json.dumps(config, sort_keys=True).encode(), digest_size=16)
-        for key, tensor in sorted(self.model.state_dict().items()):
-            values = tensor.detach().to("cpu", torch.float32).contiguous().numpy()
-            digest.update(json.dumps([key, values.shape]).encode())
-            digest.update(values.astype("<f4").tobytes())
-        return digest.hexdigest()
+        return weights_id(self.model.state_dict(), json.dumps(config, sort_keys=True).encode())
 
     def calibrated(self, waveforms: Iterable[Waveform]) -> CompactCodec:
         """Return this codec: its level was learnt in its own training."""

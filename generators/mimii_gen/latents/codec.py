@@ -9,7 +9,6 @@ arXiv:2210.13438. The network is `transformers.EncodecModel`.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Iterable, Iterator, Sequence
@@ -26,6 +25,8 @@ from transformers import EncodecModel
 
 from asdbench import UserError
 from asdbench.pretrained.hub import load_pretrained
+
+from .weights import weights_id
 
 Waveform = npt.NDArray[np.float32]
 """One channel of audio: float32, shape (num_samples,), full scale at 1.0."""
@@ -157,12 +158,7 @@ class Codec:
         """
         settings = {key: getattr(self.model.config, key) for key in _ARCHITECTURE}
         settings |= {"bandwidth": self.bandwidth, "gain": self.gain}
-        digest = hashlib.blake2b(json.dumps(settings, sort_keys=True).encode(), digest_size=16)
-        for key, tensor in sorted(self.model.state_dict().items()):
-            values = tensor.detach().to("cpu", torch.float32).contiguous().numpy()
-            digest.update(json.dumps([key, values.shape]).encode())
-            digest.update(values.astype("<f4").data)
-        return digest.hexdigest()
+        return weights_id(self.model.state_dict(), json.dumps(settings, sort_keys=True).encode())
 
     def calibrated(self, waveforms: Iterable[Waveform]) -> Codec:
         """Return this codec with the gain that its training asks for.

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -27,6 +26,7 @@ from ..diffusion.clip_network import ClipNetwork
 from ..diffusion.schedule import loss_weights, target
 from ..latents.cache import LatentCache
 from ..latents.space import split_clip
+from ..latents.weights import weights_id
 from .batches import caption_states, padded
 from .denoiser import average, ema_decay_at, tensors_of
 from .examples import Draws, Example, split_examples
@@ -119,7 +119,10 @@ class _ClipTraining:
         self.examples, _ = split_examples(examples, settings.validation_share)
         self.draws = Draws(self.examples, settings.balance, seed)
         identity = identity_of_training(parts, examples, 0, settings, seed)
-        begun_with = {"network": _hash_of(parts.clip_network), "text encoder": parts.text_encoder.identity}
+        begun_with = {
+            "network": weights_id(tensors_of(parts.clip_network)),
+            "text encoder": parts.text_encoder.identity,
+        }
         self.identity = {
             "settings": identity["settings"] | {"clip_steps": steps},
             "with": identity["with"] | begun_with,
@@ -226,14 +229,3 @@ class _ClipTraining:
         load_optimizer(self.adamw, self.names, checkpoint.tensors("optimizer"))
         self.step = checkpoint.step
         self.report(self.step, self.steps, f"going on from {checkpoint.folder}")
-
-
-def _hash_of(network: Any) -> str:
-    """What the weights of a network are, in a word."""
-    import hashlib
-
-    digest = hashlib.blake2b(digest_size=16)
-    for name, tensor in sorted(tensors_of(network).items()):
-        digest.update(name.encode())
-        digest.update(np.ascontiguousarray(tensor.detach().cpu().float().numpy()).tobytes())
-    return digest.hexdigest()
