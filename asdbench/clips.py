@@ -24,7 +24,9 @@ MEASURED = ("content_hash", "sample_rate", "channels", "num_samples")
 """Columns that are read off the file."""
 ORIGIN = ("source", "provenance")
 """Columns that say who made the clip."""
-COLUMNS = LABELS + MEASURED + ORIGIN
+GROUP = "group"
+"""Column that a dataset may provide: what must not be divided between roles, such as a recording."""
+COLUMNS = (*LABELS, GROUP, *MEASURED, *ORIGIN)
 
 DOMAINS = ("source", "target", "none", "unknown")
 SPLITS = ("train", "test")
@@ -44,6 +46,7 @@ class ClipSet:
             - ``domain``: "source", "target", "none" (the data has no domains) or "unknown";
             - ``split``: "train" or "test"; ``condition``: "normal", "anomaly" or "unknown";
             - ``attributes``: a mapping such as ``{"vel": "6", "loc": "A"}``;
+            - ``group``: clips of one group, such as the cuts of a recording, have one role; by default ``clip_id``;
             - ``content_hash``: hash of the decoded audio; ``sample_rate``, ``channels``, ``num_samples``: of the file;
             - ``source``: "real" or the name of the generator that made the clip; ``provenance``: how it was made.
         sample_rate: rate in Hz at which waveforms are returned, None for each file's own.
@@ -66,6 +69,8 @@ class ClipSet:
             channel: see the attribute.
             files: where the audio is, where the column ``path`` must not say so.
         """
+        if GROUP not in frame.columns and "clip_id" in frame.columns:
+            frame = frame.assign(**{GROUP: frame["clip_id"]})
         missing = [name for name in COLUMNS if name not in frame.columns]
         if missing:
             raise ValueError(f"a ClipSet needs the columns {missing}")
@@ -86,7 +91,7 @@ class ClipSet:
         """Build a clip set from label rows, measuring every file.
 
         Args:
-            labels: rows with the columns of `LABELS`, and "provenance" where there is one.
+            labels: rows with the columns of `LABELS`, and "group" and "provenance" where there are any.
             infos: what `asdbench.audio.inspect` says of each file, where that is known already.
 
         Raises:
@@ -117,6 +122,8 @@ class ClipSet:
         table["source"] = source
         if "provenance" not in table:
             table["provenance"] = pd.Series([{} for _ in range(len(table))], dtype=object)
+        if GROUP not in table:
+            table[GROUP] = table["clip_id"]
         repeated = table["clip_id"][table["clip_id"].duplicated()]
         if len(repeated):
             raise UserError(f"two clips have the same name {repeated.iloc[0]!r}; names must be unique")
@@ -166,7 +173,9 @@ class ClipSet:
         import pandas as pd
 
         names = [f"clip {index}" for index in range(len(self))]
-        frame = self.frame.assign(clip_id=names, path="", content_hash="", source="unknown", split="unknown")
+        frame = self.frame.assign(
+            clip_id=names, group=names, path="", content_hash="", source="unknown", split="unknown"
+        )
         frame = frame.assign(condition="unknown", domain="unknown")
         for column in _JSON_COLUMNS:
             frame[column] = pd.Series([{} for _ in range(len(frame))], dtype=object)
@@ -202,7 +211,9 @@ class ClipSet:
     def content_id(self) -> str:
         """Hash of what the clips are: labels, audio and reading rate, but not where the files lie."""
         digest = hashlib.blake2b(json.dumps([self.sample_rate, self.channel]).encode(), digest_size=16)
-        columns = [name for name in COLUMNS if name != "path"]
+        # Clips that are groups of their own have the identity that they had before there were groups.
+        grouped = not (self.frame[GROUP] == self.frame["clip_id"]).all()
+        columns = [name for name in COLUMNS if name != "path" and (grouped or name != GROUP)]
         for row in self.frame[columns].itertuples(index=False):
             digest.update(json.dumps(row, sort_keys=True, default=str).encode())
         return digest.hexdigest()

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from asdbench.clips import ClipSet, refuse_bad_names
-from asdbench.errors import UserError, did_you_mean
+from asdbench.errors import UserError, did_you_mean, warn
 from asdbench.exposure import model_for
 from asdbench.metrics.audio.quality import POOLED
 from asdbench.plugins import Dataset, Detector, Embedding, Generator, Plugin, source_id
@@ -396,6 +396,8 @@ def _plan_made_clips(plan: Plan, loaded: LoadedSpec, machine: str) -> Identity:
 def _plan_listed_clips(plan: Plan, loaded: LoadedSpec, machine: str, clips: ClipSet, store: Store) -> Identity:
     """Add the clips of a machine that lie on disk, and store where they are."""
     roles = assign_roles(clips, loaded.spec.holdout)
+    for note in roles.notes:
+        warn(note)
     # The artefact says where the recordings are and in what state they were found, so its key does too; the units that
     # use them are identified by content only.
     files = [[path, *file_stat(path)] for path in clips.frame["path"]]

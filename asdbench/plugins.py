@@ -225,7 +225,8 @@ class Dataset(Plugin):
             folder: an empty folder for audio that the dataset makes itself; others leave it alone.
 
         Returns:
-            One row a clip with the columns `asdbench.clips.LABELS`, in a stable order.
+            One row a clip with the columns `asdbench.clips.LABELS`, in a stable order. A column "group" may say which
+            clips must not be divided between training, test and generators, such as the cuts of a recording.
         """
         raise NotImplementedError
 

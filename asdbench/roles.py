@@ -6,11 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 
 from asdbench.clips import ClipSet
 from asdbench.errors import UserError
-from asdbench.seeding import derive_seed
+from asdbench.holding_out import held_out
 from asdbench.spec import Holdout
 
 
@@ -22,17 +21,21 @@ class Roles:
         fit: normal training clips that detectors learn from.
         test: the real clips of the test sets.
         pool: real clips, normal and anomalous, that generators may use.
+        notes: a sentence for each group (such as a recording) that had to be divided between roles.
     """
 
     fit: ClipSet
     test: ClipSet
     pool: ClipSet
+    notes: tuple[str, ...] = ()
 
 
 def assign_roles(clips: ClipSet, holdout: Holdout) -> Roles:
     """Divide the clips of one machine.
 
-    Which clips are held out depends on the hold-out's seed and the clips' content, not on names, places or order.
+    A group of clips, such as those that are cut from one recording, has one role. A group of the test side with normal
+    and anomalous clips goes where its normal clips go. Where there are too few groups to divide, single clips are
+    divided and a note says so. See `asdbench.holding_out.held_out` for what is chosen.
 
     Raises:
         UserError: there is nothing to fit on, or the same audio would have two roles (the message names the files).
@@ -41,19 +44,33 @@ def assign_roles(clips: ClipSet, holdout: Holdout) -> Roles:
     train = (frame["split"] == "train").to_numpy()
     normal, anomaly = (frame["condition"] == "normal").to_numpy(), (frame["condition"] == "anomaly").to_numpy()
     held = train & anomaly  # no detector learns from anomalies; a generator may
-    for name, mask in (("train", train & normal), ("normal", ~train & normal), ("anomaly", ~train & anomaly)):
-        held[_held_out(frame, np.flatnonzero(mask), name, getattr(holdout, name), holdout.seed)] = True
+    notes = []
+    machine = str(frame["machine"].iat[0]) if len(frame) else "?"
+
+    def divide(name: str, what: str, mask: np.ndarray, amount: float) -> None:
+        chosen, note = held_out(frame, np.flatnonzero(mask), name, amount, holdout.seed)
+        held[chosen] = True
+        if note:
+            notes.append(f"machine '{machine}', {what}: {note}")
+
+    divide("train", "normal training clips", train & normal, holdout.train)
+    divide("normal", "normal test clips", ~train & normal, holdout.normal)
+    beside = frame["group"].isin(frame["group"][~train & normal]).to_numpy()
+    held |= ~train & anomaly & frame["group"].isin(frame["group"][held & ~train & normal]).to_numpy()
+    amount = holdout.anomaly
+    if amount >= 1:
+        amount = max(0.0, amount - int((held & ~train & anomaly).sum()))
+    divide("anomaly", "anomalous test clips", ~train & anomaly & ~beside, amount)
     roles = np.where(held, "pool", np.where(train, "fit", "test"))
     labelled = np.char.add(roles.astype(str), np.where(anomaly, ", anomaly", ""))
     refuse_shared_audio(zip(labelled.tolist(), frame["path"], frame["content_hash"], strict=True))
     fit = clips.select((roles == "fit") & normal)
     if not len(fit):
-        machine = frame["machine"].iat[0] if len(frame) else "?"
         raise UserError(
-            f"machine {machine!r} has no normal training clip left to fit detectors on "
+            f"machine '{machine}' has no normal training clip left to fit detectors on "
             f"({int((train & normal).sum())} found, {int((held & train).sum())} of them held out)"
         )
-    return Roles(fit=fit, test=clips.select(roles == "test"), pool=clips.select(roles == "pool"))
+    return Roles(fit=fit, test=clips.select(roles == "test"), pool=clips.select(roles == "pool"), notes=tuple(notes))
 
 
 def refuse_shared_audio(uses: Iterable[tuple[str, str, str]]) -> None:
@@ -83,25 +100,3 @@ _WORDS = {
     "pool": "held out for generators, normal",
     "pool, anomaly": "held out for generators, anomalous",
 }
-
-
-def _held_out(frame: pd.DataFrame, rows: np.ndarray, name: str, amount: float, seed: int) -> np.ndarray:
-    """Positions of the clips to hold out: ``amount`` of ``rows``, over sections and domains by largest remainder."""
-    if amount >= 1:
-        total = min(int(amount), len(rows))
-    else:
-        # Rounded up, so that half of an odd number leaves generators as many as the test sets; but one clip stays.
-        total = min(int(np.ceil(amount * len(rows) - 1e-9)), len(rows) - 1)
-    if total <= 0:
-        return rows[:0]
-    chosen = frame.iloc[rows]
-    strata = [part.index.to_numpy() for _, part in chosen.groupby(["section", "domain"], sort=True)]
-    quotas = np.array([total * len(part) / len(rows) for part in strata])
-    counts = np.floor(quotas + 1e-9).astype(int)
-    for index in np.argsort(counts - quotas, kind="stable")[: total - counts.sum()]:
-        counts[index] += 1
-    picked = []
-    for part, count in zip(strata, counts, strict=True):
-        order = sorted(part, key=lambda row: derive_seed(seed, "holdout", name, frame["content_hash"].iat[row]))
-        picked += order[:count]
-    return np.array(sorted(picked), dtype=int)

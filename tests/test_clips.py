@@ -194,6 +194,8 @@ def test_identity_changes_with_everything_that_counts(files: list[Path], clips: 
         ClipSet(whole.frame, channel="mean"),
         *[ClipSet(whole.frame.assign(**{name: "x"})) for name in ("clip_id", "machine", "section", "domain", "source")],
         ClipSet(whole.frame.assign(attributes=[{"vel": "7"}] * 6)),
+        ClipSet(whole.frame.assign(group=["r1", "r1", "r1", "r2", "r2", "r2"])),
+        ClipSet(whole.frame.assign(group=["r1", "r1", "r2", "r2", "r2", "r2"])),
         ClipSet(whole.frame.assign(provenance=[{"seed": 1}] * 6)),
     ]
     files[0].write_bytes(files[1].read_bytes())
@@ -225,6 +227,16 @@ def test_saved_clips_come_back_the_same(
     pd.testing.assert_frame_equal(loaded.frame, clips.frame)
     assert (loaded.sample_rate, loaded.channel) == (8000, "mean")
     assert loaded.content_id() == clips.content_id()
+
+
+def test_a_clip_is_a_group_of_its_own_unless_a_table_says_otherwise(files: list[Path]) -> None:
+    whole = ClipSet.from_files([row(path) for path in files])
+    assert list(whole.frame["group"]) == list(whole.frame["clip_id"])
+    older = ClipSet(whole.frame.drop(columns="group"))
+    assert list(older.frame["group"]) == list(whole.frame["clip_id"])
+    grouped = ClipSet.from_files([row(path, group="recording 1") for path in files])
+    assert set(grouped.frame["group"]) == {"recording 1"}
+    assert grouped.without_labels().frame["group"].is_unique
 
 
 def test_saved_clips_can_move_with_their_folder(tmp_path: Path, clips: ClipSet, files: list[Path]) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from asdbench import UserError
 from asdbench.audio import AUDIO_SUFFIXES
-from asdbench.clips import LABELS
+from asdbench.clips import GROUP, LABELS
 from asdbench.errors import did_you_mean
 
 if TYPE_CHECKING:
@@ -108,7 +108,8 @@ def label_table(rows: Iterable[dict[str, Any]]) -> pd.DataFrame:
     import pandas as pd
 
     ordered = sorted(rows, key=lambda row: str(row["clip_id"]))
-    return pd.DataFrame({name: [row[name] for row in ordered] for name in LABELS}, columns=list(LABELS))
+    columns = [*LABELS, *([GROUP] if ordered and GROUP in ordered[0] else [])]
+    return pd.DataFrame({name: [row[name] for row in ordered] for name in columns}, columns=columns)
 
 
 def _identity(path: str | Path) -> tuple[int, int]:

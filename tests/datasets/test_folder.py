@@ -192,6 +192,7 @@ def test_column_named_group_is_used_unasked(make) -> None:
     assert len({found[f"{i}.wav"] for i in (1, 3, 5, 7)}) == 1
     assert set(found.values()) == {"train", "test"}
     assert frame["attributes"][0] == {}
+    assert list(frame["group"]) == [f"g{int(name[0]) % 2}" for name in frame["clip_id"]]
 
 
 @pytest.mark.parametrize("with_manifest", [False, True])

@@ -34,7 +34,7 @@ class FolderDataset(Dataset):
     ``section``, ``domain``, ``split`` and ``group``; all other columns become attributes.
 
     Without a given split, ``test_fraction`` of the normal clips and all anomalous ones are test clips. Clips of one
-    group (say, cut from one recording) stay on one side.
+    group (say, cut from one recording) stay on one side, and in the test set or with the generators.
     """
 
     root: str = setting(min_length=1, description="folder under which the recordings lie")
@@ -70,6 +70,7 @@ class FolderDataset(Dataset):
         require_machine(machine, self.machines(), self._root)
         items = self._items[machine]
         sides = split_items(items, self.test_fraction, self.split_seed)
+        grouped = any(item.group for item in items)
         return label_table(
             {
                 "clip_id": item.clip_id,
@@ -80,6 +81,7 @@ class FolderDataset(Dataset):
                 "split": side,
                 "condition": item.condition,
                 "attributes": item.attributes,
+                **({"group": item.group or item.clip_id} if grouped else {}),
             }
             for item, side in zip(items, sides, strict=True)
         )
