@@ -3,7 +3,8 @@
 The shapes of the gamma distributions are learnt together with all else, and the decoder reaches its target within some
 tenths of a decibel only: without a calibration the log power of cells varies by some percent more or less than in real
 clips, and an autoencoder, which cannot predict that noise, recognises the codec. So training clips are coded and made
-again, and the deviation of each band is corrected until its change from frame to frame is that of the clips.
+again, and the deviation of each band is corrected until its changes within a fifth of a second are those of the clips;
+what is left depends on the machine, and a linear function of the clip latent corrects it.
 """
 
 from __future__ import annotations
@@ -16,19 +17,22 @@ from ...shared.randomness import stream
 from .decoding import Decoder
 from .examples import Examples
 from .lines import LineAnalysis
-from .network import CompactNetwork, Posterior
+from .network import FRAME_TEMPERATURE, CompactNetwork, Posterior
 from .spectra import Spectra
 
 __all__ = ["calibrate"]
 
 Array = npt.NDArray[np.float64]
 
-_CLIPS = 64
+_CLIPS = 128
 _LEAST_INFORMATION = 0.03
 """Nats a frame from which a frame latent says anything; below it is drawn as noise."""
-_ROUNDS = 2
-_LAG = 2
-"""Frames over which changes are measured: half a window."""
+_ROUNDS = 3
+_LAGS = {2: 4, 4: 3, 6: 2, 8: 1}
+"""Frames over which changes are measured, and how much each counts: as often as two frames of five that overlap by half a
+window are so far apart. Changes over half a window alone leave those over a whole one 1 to 2 % too large."""
+_PENALTY = 16.0
+"""Of the slopes of the linear function, as clips that have none: the variances of two clips differ by chance by 2 %."""
 _SMOOTHING = 9
 """Bands over which corrections are averaged, for what 64 clips say of one band is noisy."""
 _RANGE = (0.5, 1.5)
@@ -38,34 +42,47 @@ _RANGE = (0.5, 1.5)
 def calibrate(network: CompactNetwork, examples: Examples, spectra: Spectra, seed: int) -> None:
     """Set ``active``, ``wander`` and ``calibration`` of a trained network, from some of its training clips."""
     chosen = examples.evenly(_CLIPS)
-    analysis, information, wanders, real = LineAnalysis(spectra), [], [], []
-    coded = []
+    analysis, information, wanders, coded, wanted = LineAnalysis(spectra), [], [], [], []
     for index in chosen:
         clip, frames = _coded(network, examples, index, seed)
         information.append(frames.divergence().mean(dim=(0, 2)).cpu().numpy())
-        generator = _generator("latents", seed, index)
-        coded.append((_drawn(frames, generator), clip))
+        coded.append((_drawn(frames, _generator("latents", seed, index), FRAME_TEMPERATURE), clip))
         waveform = examples.waveform(index)
         wanders += analysis.wander(waveform, analysis.find(waveform))
-        real.append(_changes(spectra.decibels(waveform)))
+        wanted.append(_changes(spectra.decibels(waveform)))
     active = np.mean(information, axis=0) >= _LEAST_INFORMATION
     active[int(np.argmax(np.mean(information, axis=0)))] = True
     network.active.copy_(torch.from_numpy(active.astype(np.float32)))
     network.wander.fill_(float(np.median(wanders)) if wanders else 0.0)
     network.calibration.fill_(1.0)
-    decoder, wanted = Decoder(network, analysis), np.mean(real, axis=0)
+    network.clip_calibration.zero_()
+    decoder, of_noise = Decoder(network, analysis), _changes_of_noise(spectra)
     for turn in range(_ROUNDS):
-        made, slopes = [], []
-        for index, (latents, clip) in zip(chosen, coded, strict=True):
+        missing, noise = [], []
+        for index, (latents, clip), real in zip(chosen, coded, wanted, strict=True):
             random = stream("calibration", seed, index, turn)
             power = decoder.power(latents, clip)
             waveform = decoder.sound(power, clip, len(examples.waveform(index)), random)
-            made.append(_changes(spectra.decibels(waveform)))
-            slopes.append(_variance(power.log_shape[0].double().cpu().numpy()))
-        correction = (wanted - np.mean(made, axis=0)) / (np.mean(slopes, axis=0) * _changes_of_noise(spectra))
-        squared = np.square(network.calibration.double().cpu().numpy()) + _smooth(correction)
+            missing.append(real - _changes(spectra.decibels(waveform)))
+            deviation = network.deviations(clip)[0].double().cpu().numpy()
+            noise.append(_variance(power.log_shape[0].double().cpu().numpy()) * of_noise * np.square(deviation))
+        # Both corrections are relative to the variance that the noise has so far.
+        of_band = _smooth(np.mean(missing, axis=0) / np.mean(noise, axis=0))
+        squared = np.square(network.calibration.double().cpu().numpy()) * np.maximum(1 + of_band, _RANGE[0] ** 2)
         found = np.sqrt(np.clip(squared, _RANGE[0] ** 2, _RANGE[1] ** 2)).astype(np.float32)
         network.calibration.copy_(torch.from_numpy(found))
+        if turn:  # the first round corrects much, and differently by band
+            of_clip = np.sum(np.array(missing) - of_band * np.array(noise), axis=1) / np.sum(noise, axis=1)
+            latents_of_clips = torch.cat([clip for _, clip in coded]).double().cpu().numpy()
+            network.clip_calibration += torch.from_numpy(_linear(latents_of_clips, of_clip)).to(network.mean)
+
+
+def _linear(latents: Array, values: Array) -> Array:
+    """Ridge regression: slopes for each value of the clip latent, and a constant, shape (clip_dim + 1,)."""
+    centre = latents.mean(axis=0)
+    away = latents - centre
+    slopes = np.linalg.solve(away.T @ away + _PENALTY * np.eye(len(centre)), away.T @ (values - values.mean()))
+    return np.append(slopes, -slopes @ centre)
 
 
 def _coded(network: CompactNetwork, examples: Examples, index: int, seed: int) -> tuple[torch.Tensor, Posterior]:
@@ -79,8 +96,10 @@ def _coded(network: CompactNetwork, examples: Examples, index: int, seed: int) -
 
 def _changes(decibels: npt.NDArray[np.float32]) -> Array:
     """Mean square of how the log power of each band changes, in nepers of power squared, shape (bands,)."""
-    change = (decibels[_LAG:] - decibels[:-_LAG]).astype(np.float64) * np.log(10) / 10
-    return np.asarray(np.square(change).mean(axis=0))
+    nepers = decibels.astype(np.float64) * np.log(10) / 10
+    lags = {lag: weight for lag, weight in _LAGS.items() if lag < len(nepers)}
+    found = [weight * np.square(nepers[lag:] - nepers[:-lag]).mean(axis=0) for lag, weight in lags.items()]
+    return np.asarray(sum(found) / sum(lags.values()))
 
 
 def _changes_of_noise(spectra: Spectra) -> Array:
@@ -106,6 +125,6 @@ def _generator(*name: str | int) -> torch.Generator:
     return torch.Generator().manual_seed(int(stream("calibration", *name).integers(2**62)))
 
 
-def _drawn(posterior: Posterior, generator: torch.Generator) -> torch.Tensor:
-    noise = torch.randn(posterior.mean.shape, generator=generator)
+def _drawn(posterior: Posterior, generator: torch.Generator, temperature: float = 1.0) -> torch.Tensor:
+    noise = temperature * torch.randn(posterior.mean.shape, generator=generator)
     return posterior.sample(noise.to(posterior.mean))

@@ -25,7 +25,7 @@ from ...shared.randomness import stream
 from ..latents.weights import weights_id
 from .decoding import Decoder
 from .lines import LineAnalysis
-from .network import FRAME_LOG_VARIANCE, CompactNetwork, Posterior
+from .network import FRAME_LOG_VARIANCE, FRAME_TEMPERATURE, CompactNetwork, Posterior
 from .spectra import STRIDE, Spectra
 
 __all__ = ["NAME", "CompactCodec", "is_compact"]
@@ -213,7 +213,8 @@ class CompactCodec:
         mean, log_variance = frames.chunk(2)
         noise = random.standard_normal((self.model.config.frame_dim, frames.shape[1]), dtype=np.float32)
         drawn = torch.from_numpy(noise).to(self.device)
-        drawn[self._active] = Posterior(mean, log_variance.clamp(*FRAME_LOG_VARIANCE)).sample(drawn[self._active])
+        frame = Posterior(mean, log_variance.clamp(*FRAME_LOG_VARIANCE))
+        drawn[self._active] = frame.sample(FRAME_TEMPERATURE * drawn[self._active])
         power = self._decoder.power(drawn[None], clip)
         return self._decoder.sound(power, clip, num_samples, random)
 

@@ -44,7 +44,7 @@ class Decoder:
             decibels,
             log_shape,
             Lines(*(part[0].double().cpu().numpy() for part in (share, place))).clear(),
-            calibration=self._network.calibration.cpu().numpy(),
+            calibration=self._network.deviations(clip)[0].float().cpu().numpy(),
             wander=float(self._network.wander),
             num_samples=num_samples,
             random=random,

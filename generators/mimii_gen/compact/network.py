@@ -29,6 +29,11 @@ LOG_10 = math.log(10) / 10
 _GROUPS = 8
 _CLIP_LOG_VARIANCE = (-9.0, 3.0)
 FRAME_LOG_VARIANCE = (-8.0, 3.0)
+FRAME_TEMPERATURE = 0.5
+"""Of draws of frame latents that are decoded: the part of a draw that the encoder left open is slow noise, which real
+clips have once, in their fine noise."""
+_CLIP_CALIBRATION = (-0.1, 0.1)
+"""Limits of what a clip latent may add to the log variance: calibration tells percents, and is no model."""
 _LOG_SHAPE = (-3.0, 6.0)
 """Log of the gamma's shape, relative to that of white noise."""
 
@@ -88,6 +93,8 @@ class CompactNetwork(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffuser
         noise_log_shape: log of the gamma's shape that white noise has in each band, shape (bands, 1).
         feature_mean, feature_std: of `features`, shape (4 * bands,).
         calibration: factor of the deviation of the log power in each band, measured after the training, shape (bands,).
+        clip_calibration: by how much the log variance of a clip is more, for each value of the clip latent, and a constant;
+            measured after the training, shape (clip_dim + 1,).
         wander: relative deviation of the frequencies of lines over time, measured on the training clips, shape ().
         active: 1 for frame latents that say anything, else 0, shape (frame_dim,).
     """
@@ -146,6 +153,7 @@ class CompactNetwork(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffuser
         self.register_buffer("feature_mean", torch.zeros(features))
         self.register_buffer("feature_std", torch.ones(features))
         self.register_buffer("calibration", torch.ones(bands))
+        self.register_buffer("clip_calibration", torch.zeros(clip_dim + 1))
         self.register_buffer("wander", torch.zeros(()))
         self.register_buffer("active", torch.ones(frame_dim))
 
@@ -183,6 +191,18 @@ class CompactNetwork(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffuser
         found = self.static_linear(clip) + self.static_deep(clip)
         bands = self.bands
         return found[:, : 2 * bands], found[:, 2 * bands : 3 * bands], found[:, 3 * bands :]
+
+    def deviations(self, clip: Tensor) -> Tensor:
+        """Factor of the deviation of the log power in each band, by calibration.
+
+        Args:
+            clip: shape (batch, clip_dim).
+
+        Returns:
+            Shape (batch, bands).
+        """
+        more = clip @ self.clip_calibration[:-1] + self.clip_calibration[-1]
+        return self.calibration * (more.clamp(*_CLIP_CALIBRATION) / 2).exp()[:, None]
 
     def decode(self, latents: Tensor, clip: Tensor) -> Power:
         """Return the distribution of the power.
