@@ -29,8 +29,8 @@ _LEAST_INFORMATION = 0.03
 """Nats a frame from which a frame latent says anything; below it is drawn as noise."""
 _ROUNDS = 3
 _LAGS = {2: 4, 4: 3, 6: 2, 8: 1}
-"""Frames over which changes are measured, and how much each counts: as often as two frames of five that overlap by half a
-window are so far apart. Changes over half a window alone leave those over a whole one 1 to 2 % too large."""
+"""Frames over which changes are measured, and how much each counts: as often as two frames of five that overlap by half
+a window are so far apart. Changes over half a window alone leave those over a whole one 1 to 2 % too large."""
 _PENALTY = 16.0
 """Of the slopes of the linear function, as clips that have none: the variances of two clips differ by chance by 2 %."""
 _SMOOTHING = 9

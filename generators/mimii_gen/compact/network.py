@@ -93,8 +93,8 @@ class CompactNetwork(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffuser
         noise_log_shape: log of the gamma's shape that white noise has in each band, shape (bands, 1).
         feature_mean, feature_std: of `features`, shape (4 * bands,).
         calibration: factor of the deviation of the log power in each band, measured after the training, shape (bands,).
-        clip_calibration: by how much the log variance of a clip is more, for each value of the clip latent, and a constant;
-            measured after the training, shape (clip_dim + 1,).
+        clip_calibration: by how much the log variance of a clip is more, for each value of the clip latent, and a
+            constant; measured after the training, shape (clip_dim + 1,).
         wander: relative deviation of the frequencies of lines over time, measured on the training clips, shape ().
         active: 1 for frame latents that say anything, else 0, shape (frame_dim,).
     """
