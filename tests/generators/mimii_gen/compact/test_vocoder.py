@@ -114,3 +114,14 @@ def test_any_length_can_be_made_and_follows_from_the_seed(samples: int) -> None:
 def test_digital_silence_stays_silent() -> None:
     waveform = make(np.full(BANDS, -160.0), log_shape_of_noise(), num_samples=5000)
     assert np.isfinite(waveform).all() and np.abs(waveform).max() < 1e-6
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+@pytest.mark.parametrize("level", [-1e4, 1e4])
+def test_levels_that_no_sound_has_give_a_finite_waveform(level: float) -> None:
+    lines = Lines(np.eye(BANDS)[9], np.zeros(BANDS))
+    made = make(np.full(BANDS, level), log_shape_of_noise(), lines, num_samples=16000)
+    assert np.isfinite(made).all()
+    if level > 0:
+        loudest = make(np.full(BANDS, 200.0), log_shape_of_noise(), lines, num_samples=16000)
+        np.testing.assert_array_equal(made, loudest)
