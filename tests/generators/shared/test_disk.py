@@ -20,11 +20,16 @@ def test_a_file_appears_when_it_is_whole(tmp_path: Path) -> None:
     assert path.read_text() == "whole" and names(path.parent) == ["file.txt"]
 
 
+def _fail_halfway(path: Path, error: type[BaseException]) -> None:
+    with whole_file(path) as part:
+        part.write_text("half")
+        raise error
+
+
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError])
 def test_what_was_there_stays_where_writing_fails(tmp_path: Path, error: type[BaseException]) -> None:
     path = tmp_path / "file.txt"
     path.write_text("before")
-    with pytest.raises(error), whole_file(path) as part:
-        part.write_text("half")
-        raise error
+    with pytest.raises(error):
+        _fail_halfway(path, error)
     assert path.read_text() == "before" and names(tmp_path) == ["file.txt"]

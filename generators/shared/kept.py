@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..shared.disk import os_errors, whole_file
+from .disk import os_errors, whole_file
 
 __all__ = ["kept"]
 
@@ -33,7 +33,7 @@ def kept(folder: Path, what: str, depends_on: Any, compute: Callable[[], Arrays]
     path = folder / f"{what}-{digest}.safetensors"
     found = _read(path)
     if found is None:
-        found = {name: np.ascontiguousarray(array) for name, array in compute().items()}
+        found = {name: np.asarray(array, order="C") for name, array in compute().items()}
         _write(path, found)
     return found
 
