@@ -22,7 +22,7 @@ from ..shared.captions import CaptionRow, write_captions
 from ..shared.randomness import stream
 from ..shared.record import write_fingerprints
 from .codec_choice import codec_for
-from .compact.codec import NAME as COMPACT
+from .compact.kind import NAME as COMPACT
 from .conditioning.captioning import Captioned, captioned_clips
 from .conditioning.new_text import NAME as NEW_TEXT
 from .conditioning.new_text import new_text_encoder

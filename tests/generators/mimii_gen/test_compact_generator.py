@@ -167,11 +167,5 @@ def test_too_few_clips_and_several_processes_are_refused(
         codec_choice.codec_for(MimiiGen(**settings()), clips, training(clips, tmp_path), torch.device("cpu"))
 
 
-def test_gradient_checkpointing_is_refused_before_a_codec_is_trained(clips: ClipSet, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="gradient_checkpointing is for the U-Net of an EnCodec"):
-        train(clips, tmp_path, gradient_checkpointing=True)
-    assert not list((tmp_path / "work").iterdir())
-
-
 def test_a_compact_codec_has_no_identity_of_its_own() -> None:
     assert MimiiGen(**settings()).inputs() == {"codec": "compact", "text_encoder": "new"}
