@@ -44,7 +44,7 @@ class MimiiGen(Generator):
 
     Provenance: ``caption``, ``sampler``, ``steps``, ``guidance_scale``, ``guidance_rescale``, ``clip_seed``, ``model``
     (identity of the weights), ``unseen`` (labels that no training clip had), ``fault`` and ``severity`` that the
-    caption tells, and with ``strength`` the ``host``.
+    caption states, and with ``strength`` the ``host``.
     """
 
     learns: ClassVar[bool] = True
@@ -153,10 +153,16 @@ class MimiiGen(Generator):
         None, gt=0, le=600, sampling=True, description="length of a clip; None for the length of the training"
     )
     fault: str | None = setting(
-        None, min_length=1, sampling=True, description="fault told in captions of anomalies; None: drawn as it was met"
+        None,
+        min_length=1,
+        sampling=True,
+        description="fault in captions of anomalies; None: drawn from training clips",
     )
     severity: float | None = setting(
-        None, ge=0, sampling=True, description="severity told in captions of anomalies; None: drawn as it was met"
+        None,
+        ge=0,
+        sampling=True,
+        description="severity in captions of anomalies; None: drawn from training clips",
     )
     reconstruct: bool = setting(
         False,
@@ -197,7 +203,7 @@ class MimiiGen(Generator):
 
         if self.checkpoint is not None:
             found = {"checkpoint": identity_of(self.place_of(None), "checkpoint")}
-            if self.captions == "t5":  # for labels that the model's own captions do not tell
+            if self.captions == "t5":  # for labels that the model's own captions do not state
                 found["caption_model"] = identity_of(self.caption_model, "caption_model")
             return found
         named = {"codec": self.codec, "text_encoder": self.text_encoder}
@@ -238,9 +244,9 @@ class MimiiGen(Generator):
         learn(self, training)
 
     def learnt_from(self, model: Path | None) -> pd.DataFrame | None:
-        from .record import read_heard
+        from .record import read_training_clips
 
-        return read_heard(self.place_of(model))
+        return read_training_clips(self.place_of(model))
 
     def fingerprints(self, model: Path | None) -> Fingerprints | None:
         from .record import read_fingerprints

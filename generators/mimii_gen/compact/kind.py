@@ -1,4 +1,4 @@
-"""Which codecs are compact ones, by name or configuration alone, and what does not go with them.
+"""Which codecs are compact, by name or configuration alone, and what does not go with them.
 
 Pure Python: the settings are checked before anything heavy is imported.
 """

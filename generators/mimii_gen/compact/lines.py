@@ -62,7 +62,7 @@ class Lines:
         return np.stack([self.share, self.place]).astype(np.float32)
 
     def clear(self) -> Lines:
-        """Return the lines without those that are too weak to be told from noise."""
+        """Return the lines without those that are too weak to be distinguished from noise."""
         share = np.where(self.share >= _LEAST_SHARE, np.minimum(self.share, 1.0), 0.0)
         return Lines(share, np.clip(self.place, -1, 1) * (share > 0))
 
@@ -79,7 +79,7 @@ class LineAnalysis:
 
     @property
     def window(self) -> int:
-        """Samples of the long window; shorter clips have no lines that could be told from noise."""
+        """Samples of the long window; shorter clips have no lines that could be distinguished from noise."""
         return _WINDOWS * self.spectra.window
 
     @cached_property
@@ -237,7 +237,7 @@ def _medians(power: Array, width: int) -> Array:
 
 
 def _turned(samples: int, rate: int, wander: float, random: np.random.Generator) -> Array:
-    """Time at each sample as a shaft tells it whose speed wanders by a relative deviation, in s; shape (samples,)."""
+    """Time at each sample by a shaft whose speed wanders by a relative deviation, in s; shape (samples,)."""
     step = max(1, rate // 32)
     width = rate / (2 * np.pi * _WANDER_HZ * step)
     pad = math.ceil(4 * width)  # where the filter ends

@@ -14,7 +14,7 @@ from .spectra import STRIDE, Spectra
 __all__ = ["SEGMENT_SECONDS", "CompactSettings"]
 
 SEGMENT_SECONDS = 2.0
-"""Length of the segments that are trained on unless told otherwise."""
+"""Length of the segments that are trained on unless the settings say otherwise."""
 
 _WINDOW_SECONDS = 0.064
 """Length of a window before it is made a power of 2 in samples: 46 to 85 ms at the usual rates, see `spectra`."""

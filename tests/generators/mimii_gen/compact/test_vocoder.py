@@ -97,7 +97,7 @@ def test_a_line_stands_above_the_noise_as_in_a_real_tone_and_not_without_sinusoi
     assert height(made, found) == pytest.approx(height(real, hz), abs=2)
     assert height(without, found) < height(real, hz) - 10
     apart = np.abs(np.arange(BANDS) - band) != 1  # a neighbour has more of the line's skirts than its own noise
-    for waveform in (made, without):  # the log-mel frames do not tell them apart
+    for waveform in (made, without):  # the log-mel frames do not distinguish them
         away = SPECTRA.decibels(waveform)[4:-4].mean(axis=0) - decibels[4:-4].mean(axis=0)
         assert np.abs(away[apart]).max() < 0.7
 
