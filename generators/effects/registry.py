@@ -1,6 +1,6 @@
 """The table of all effects: name, what makes the change, SNR at severity 1.
 
-The SNRs differ because equal power is not equally easy to hear: a tone stands out where noise of the same power
+The SNRs differ because equal power is not equally audible: a tone stands out where noise of the same power
 does not. They are set so that at severity 0.5 no effect is trivial and none is lost: a nearest-neighbour detector on
 the mean and standard deviation of log-mel spectra reaches an AUC of 0.78 to 0.94 with each of them on simulated
 machines (mean of five) and of 0.59 to 0.78 on genuine clips of a fan.

@@ -1,4 +1,4 @@
-"""Rub: a rotor that scrapes over part of every turn, heard as bursts of band noise at the shaft rate.
+"""Rub: a rotor that scrapes over part of every turn, audible as bursts of band noise at the shaft rate.
 
 Partial rub touches once per turn over an arc, and the contact is noise-like: A. Muszynska, "Rotor-to-stationary element
 rub-related vibration phenomena in rotating machinery", The Shock and Vibration Digest 21(3), 1989.

@@ -92,7 +92,7 @@ def replayed(source: Signal, host: Signal, sample_rate: int) -> Signal:
 def unlike(host: Signal, other: Signal) -> Signal:
     """Give ``other`` zero mean, the power of the host and the polarity that does not resemble it.
 
-    Polarity cannot be heard. With it the two differ by at least twice the power of the host, whatever the host.
+    Polarity is inaudible. With it the two differ by at least twice the power of the host, whatever the host.
     """
     other = other - other.mean()
     other *= math.sqrt(mean_square(host) / mean_square(other))

@@ -80,8 +80,8 @@ def load_parts(name: str) -> tuple[Path, dict[str, Any]]:
     Raises:
         UserError: see `load_pipeline`.
     """
+    refuse_older(name)
     folder = local_folder(name, SETTING) or _download(name)
-    refuse_older(folder)
     index = _read_index(folder)
     schedule = _read_schedule(folder, index)
     pickles = [path for path in sorted(folder.rglob("*")) if path.suffix in PICKLES]

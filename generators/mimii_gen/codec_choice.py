@@ -9,8 +9,8 @@ import torch
 
 from asdbench import ClipSet, Training, UserError
 
-from .compact.codec import NAME as COMPACT
-from .compact.codec import CompactCodec, is_compact
+from .compact.codec import CompactCodec
+from .compact.kind import NAME as COMPACT
 from .compact.learning import learn_compact, usual_rate
 from .compact.settings import SEGMENT_SECONDS, CompactSettings
 from .latents.interface import LatentCodec, load_codec
@@ -29,11 +29,6 @@ def codec_for(generator: MimiiGen, clips: ClipSet, training: Training, device: t
     Raises:
         UserError: it cannot be loaded or trained.
     """
-    if generator.gradient_checkpointing and (generator.codec == COMPACT or is_compact(generator.codec)):
-        raise UserError(
-            "gradient_checkpointing is for the U-Net of an EnCodec, that of a compact codec needs little memory; "
-            "leave it out"
-        )
     if generator.codec != COMPACT:
         return load_codec(generator.codec, generator.bandwidth, device)
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:

@@ -12,6 +12,7 @@ import pydantic
 
 from asdbench import GeneratedClip, Generator, Request, Training, UserError, setting
 
+from .compact.kind import WITHOUT_EFFECT, refuse_without_effect
 from .diffusion.limits import check_inference_steps, check_schedule
 from .older import refuse_older
 from .shipped import model_place
@@ -43,7 +44,7 @@ class MimiiGen(Generator):
 
     Provenance: ``caption``, ``sampler``, ``steps``, ``guidance_scale``, ``guidance_rescale``, ``clip_seed``, ``model``
     (identity of the weights), ``unseen`` (labels that no training clip had), ``fault`` and ``severity`` that the
-    caption tells, and with ``strength`` the ``host``.
+    caption states, and with ``strength`` the ``host``.
     """
 
     learns: ClassVar[bool] = True
@@ -80,16 +81,17 @@ class MimiiGen(Generator):
     clip_steps: int = setting(
         4000, ge=0, description="further steps of the network of a compact codec's clip latents, alone"
     )
-    bandwidth: float | None = setting(24.0, gt=0, description="of the codec in kbps; None for its highest")
+    bandwidth: float | None = setting(24.0, gt=0, description="of an EnCodec in kbps; None for its highest")
     seconds: float | None = setting(
         None,
         gt=0,
         le=60,
         description="length of what the network is trained on; None for the usual length of the clips",
     )
-    channels: int = setting(16, ge=1, description="channels of the reshaped latents: 16 as in the paper")
+    channels: int = setting(16, ge=1, description="channels of the reshaped latents of an EnCodec: 16 as in the paper")
     normalization: Literal["channel", "dimension", "none"] = setting(
-        "channel", description="of latents to mean 0, variance 1: by channel as in the paper, by dimension, or none"
+        "channel",
+        description="of an EnCodec's latents to mean 0, variance 1: by channel as in the paper, by dimension, or none",
     )
 
     preset: Literal["smoke", "mini", "tiny", "small", "base", "paper"] = setting(
@@ -123,7 +125,7 @@ class MimiiGen(Generator):
     ema_decay: float = setting(0.9999, ge=0, lt=1, description="of the moving average of the weights")
     weights: Literal["float32", "float16"] = setting("float32", description="of the U-Net as it is saved")
     mixed_precision: Literal["no", "bf16"] = setting("no", description="bf16 for training on a GPU")
-    gradient_checkpointing: bool = setting(False, description="less memory, more time")
+    gradient_checkpointing: bool = setting(False, description="less memory, more time (with an EnCodec)")
     snr_gamma: float | None = setting(None, gt=0, description="gamma of min-SNR loss weights; None for equal weights")
     caption_dropout: float = setting(0.1, ge=0, le=1, description="share of null captions, for guidance")
     balance: Literal["none", "condition", "caption"] = setting(
@@ -151,10 +153,16 @@ class MimiiGen(Generator):
         None, gt=0, le=600, sampling=True, description="length of a clip; None for the length of the training"
     )
     fault: str | None = setting(
-        None, min_length=1, sampling=True, description="fault told in captions of anomalies; None: drawn as it was met"
+        None,
+        min_length=1,
+        sampling=True,
+        description="fault in captions of anomalies; None: drawn from training clips",
     )
     severity: float | None = setting(
-        None, ge=0, sampling=True, description="severity told in captions of anomalies; None: drawn as it was met"
+        None,
+        ge=0,
+        sampling=True,
+        description="severity in captions of anomalies; None: drawn from training clips",
     )
     reconstruct: bool = setting(
         False,
@@ -169,7 +177,7 @@ class MimiiGen(Generator):
 
     @pydantic.model_validator(mode="after")
     def _check_together(self) -> MimiiGen:
-        """Refuse what cannot work before anything is computed; a finished model has a schedule of its own."""
+        """Refuse what cannot work before anything is computed; a finished model has schedule and codec of its own."""
         if self.checkpoint is None:
             prediction = self.prediction
             if prediction == "auto":  # as in `diffusion.backbone.PRESETS`, which would import torch
@@ -177,6 +185,12 @@ class MimiiGen(Generator):
             ends = self.beta_start, self.beta_end
             check_schedule(self.timesteps, self.beta_schedule, *ends, prediction, self.zero_terminal_snr)
             check_inference_steps(self.inference_steps, self.timesteps, self.sampler)
+            fields = type(self).__pydantic_fields__
+            refuse_without_effect(
+                self.codec,
+                {name: getattr(self, name) for name in WITHOUT_EFFECT},
+                {name: fields[name].default for name in WITHOUT_EFFECT},
+            )
             if self.accumulation is not None and self.batch_size % self.accumulation:
                 raise UserError(
                     f"batch_size is {self.batch_size}, expected a multiple of accumulation, {self.accumulation}"
@@ -189,7 +203,7 @@ class MimiiGen(Generator):
 
         if self.checkpoint is not None:
             found = {"checkpoint": identity_of(self.place_of(None), "checkpoint")}
-            if self.captions == "t5":  # for labels that the model's own captions do not tell
+            if self.captions == "t5":  # for labels that the model's own captions do not state
                 found["caption_model"] = identity_of(self.caption_model, "caption_model")
             return found
         named = {"codec": self.codec, "text_encoder": self.text_encoder}
@@ -210,7 +224,7 @@ class MimiiGen(Generator):
         """Folder or hub id of the model: what was trained in this benchmark, else the ``checkpoint``.
 
         Raises:
-            UserError: the folder is that of an older version; see `refuse_older`.
+            UserError: the model is that of an older version; see `refuse_older`.
         """
         place = str(trained) if trained is not None else model_place(self.checkpoint or "")
         refuse_older(place)
@@ -230,9 +244,9 @@ class MimiiGen(Generator):
         learn(self, training)
 
     def learnt_from(self, model: Path | None) -> pd.DataFrame | None:
-        from .record import read_heard
+        from .record import read_training_clips
 
-        return read_heard(self.place_of(model))
+        return read_training_clips(self.place_of(model))
 
     def fingerprints(self, model: Path | None) -> Fingerprints | None:
         from .record import read_fingerprints

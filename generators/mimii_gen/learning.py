@@ -22,7 +22,7 @@ from ..shared.captions import CaptionRow, write_captions
 from ..shared.randomness import stream
 from ..shared.record import write_fingerprints
 from .codec_choice import codec_for
-from .compact.codec import NAME as COMPACT
+from .compact.kind import NAME as COMPACT
 from .conditioning.captioning import Captioned, captioned_clips
 from .conditioning.new_text import NAME as NEW_TEXT
 from .conditioning.new_text import new_text_encoder
@@ -264,7 +264,7 @@ def _trained_parts(parts: Parts, trained: Trained) -> Parts:
 def _write(
     generator: MimiiGen,
     training: Training,
-    heard: ClipSet,
+    clips: ClipSet,
     captioned: Sequence[Captioned],
     model: _Model,
     trained: Trained,
@@ -287,17 +287,17 @@ def _write(
     write_record(
         out, [clip.row for clip in captioned], None if generator.codec == COMPACT else codec_clips(generator.codec)
     )
-    write_fingerprints(out, heard)
+    write_fingerprints(out, clips)
     write_captions(
         out / CAPTIONS, [CaptionRow(c.example.content_hash, c.example.clip_id, c.example.caption) for c in captioned]
     )
     last = trained.history[-1] if trained.history else {}
     writer = Part(generator.caption_model, "") if generator.captions == "t5" else None
-    clips: dict[str, Counter[str]] = {}
+    counts: dict[str, Counter[str]] = {}
     for clip in captioned:
-        clips.setdefault(clip.example.machine, Counter())[clip.example.condition] += 1
+        counts.setdefault(clip.example.machine, Counter())[clip.example.condition] += 1
     card = ModelCard(
-        clips=clips,
+        clips=counts,
         content_hashes=[clip.example.content_hash for clip in captioned],
         codec=Part(generator.codec, parts.codec.identity),
         text_encoder=Part(generator.text_encoder, parts.text_encoder.identity),

@@ -33,7 +33,7 @@ class _Order:
     """One clip to make.
 
     Attributes:
-        caption: what the network is told.
+        caption: what the network is conditioned on.
         seed: of its noise.
         provenance: how it is made.
         host: real clip to start from, at the codec's rate; None to start from noise.
@@ -112,18 +112,18 @@ class _Maker:
         generator, clip_id = self.generator, row["clip_id"]
         host, num_samples, attributes, origin = self._host(row)
         labels = {str(name): value for name, value in row.items()} | ({"attributes": attributes} if attributes else {})
-        told = Description.of_clip({**labels, "provenance": {}})
+        description = Description.of_clip({**labels, "provenance": {}})
         own = labels.get("caption")
-        if _is_text(own):  # which fault it tells of, its author knows
+        if _is_text(own):  # which fault it names, its author knows
             text, missing = own, []
         else:
-            told = self._with_fault(told, clip_id)
-            text, missing = self._caption(told, clip_id), unseen(told, self.vocabulary)
+            description = self._with_fault(description, clip_id)
+            text, missing = self._caption(description, clip_id), unseen(description, self.vocabulary)
         seed = int(generator.rng(clip_id, "noise").integers(2**63))
         provenance = {
             "caption": text,
-            "fault": told.fault,
-            "severity": told.severity,
+            "fault": description.fault,
+            "severity": description.severity,
             "unseen": missing,
             "sampler": generator.sampler,
             "steps": generator.inference_steps,
@@ -167,12 +167,12 @@ class _Maker:
             warn(f"mimii_gen: no training clip had {'; '.join(missing)}: clips of these are guesses")
 
     def warn_of_templates(self, orders: Sequence[_Order]) -> None:
-        """Say once that a model which learnt from other captions is told something in the words of a template."""
+        """Say once that a model which learnt from other captions is conditioned on those of templates."""
         count = sum(order.caption in self.from_templates for order in orders)
         if count and (self.written or any(self._own(metadata) for metadata in self.learnt)):
             warn(
                 f"mimii_gen: {count} of {len(orders)} captions are in the words of a template, but the model learnt "
-                "from other captions, of which none tells these labels; 'captions: t5' has caption_model write them"
+                "from other captions, of which none states these labels; 'captions: t5' has caption_model write them"
             )
 
     def _num_samples(self, sample_rate: int) -> int | None:

@@ -19,7 +19,7 @@ from ..shared.model_cards import data_sections, front_matter, settings_table, ta
 
 _NO_WEIGHTS = "none stated for the weights as far as is known, check before commercial use"
 _LICENCES: Mapping[str, str] = {
-    # As far as repositories and model pages tell. The repository of EnCodec speaks of the licence of its code alone; of
+    # As far as repositories and model pages say. The repository of EnCodec speaks of the licence of its code alone; of
     # its models the one at 32 kHz belongs to AudioCraft, which has a licence for weights.
     "facebook/encodec_24khz": f"code MIT; {_NO_WEIGHTS}",
     "facebook/encodec_48khz": f"code MIT; {_NO_WEIGHTS}",
@@ -43,7 +43,7 @@ class Part:
 
     Attributes:
         name: hub id or folder.
-        identity: hash that tells it from others.
+        identity: hash that distinguishes it from others.
         licence: None to look it up by name.
     """
 
@@ -54,7 +54,7 @@ class Part:
 
 @dataclass(frozen=True)
 class ModelCard:
-    """What a card tells.
+    """What a card says.
 
     Attributes:
         clips: number of training clips, for each machine type and condition.

@@ -276,11 +276,11 @@ class MimiiGenPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers is
             clean, clean_clip = None, None
             if audio is not None:
                 clean, clean_clip = split_clip(self._encode([audio[row] for row in rows]), clip_dim)
-            told = self._embed([texts[row] for row in rows]).to(self.unet.device)
+            embeddings = self._embed([texts[row] for row in rows]).to(self.unet.device)
             guidance = Guidance(guidance_scale, guidance_rescale, 1.0 if strength is None else strength)
-            clip = self.make_clip_latents(told, sampler, num_inference_steps, generators, guidance, clean_clip)
+            clip = self.make_clip_latents(embeddings, sampler, num_inference_steps, generators, guidance, clean_clip)
             latents = self.make_frame_latents(
-                told, clip, noise, scheduler, num_inference_steps, generators, guidance, clean, report
+                embeddings, clip, noise, scheduler, num_inference_steps, generators, guidance, clean, report
             )
             made = self.space.from_unet(join_clip(latents, clip))
             if output_type == "audio":
@@ -290,7 +290,7 @@ class MimiiGenPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers is
 
     def make_clip_latents(
         self,
-        told: Embeddings,
+        embeddings: Embeddings,
         sampler: str,
         steps: int,
         generators: list[torch.Generator],
@@ -300,7 +300,7 @@ class MimiiGenPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers is
         """Make normalised clip latents, shape (batch, clip_dim); of width 0 where the codec has none.
 
         Args:
-            told: embedded captions.
+            embeddings: of the captions.
             sampler: name of the sampler.
             steps: at least so many; the network is small, and takes more.
             generators: of each clip.
@@ -314,7 +314,7 @@ class MimiiGenPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers is
             steps = max(steps, min(_CLIP_STEPS, scheduler.config.num_train_timesteps))
         noise = draw_noise(generators, (self._codec.clip_dim,)).to(self.unet.device)
         return denoise(
-            self._predictor(self.clip_network, told, guidance),
+            self._predictor(self.clip_network, embeddings, guidance),
             scheduler,
             steps,
             noise,
@@ -325,7 +325,7 @@ class MimiiGenPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers is
 
     def make_frame_latents(
         self,
-        told: Embeddings,
+        embeddings: Embeddings,
         clip: Tensor,
         noise: Tensor,
         scheduler: Any,
@@ -338,7 +338,7 @@ class MimiiGenPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers is
         """Make normalised latents of the frames, of the shape of ``noise``.
 
         Args:
-            told: embedded captions.
+            embeddings: of the captions.
             clip: clip latents that the frames are conditioned on, see `make_clip_latents`.
             noise: what is denoised.
             scheduler: the sampler.
@@ -349,7 +349,7 @@ class MimiiGenPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers is
             on_step: called with the steps done.
         """
         return denoise(
-            self._predictor(self.unet, told, guidance, clip),
+            self._predictor(self.unet, embeddings, guidance, clip),
             scheduler,
             steps,
             noise,
@@ -406,11 +406,11 @@ class MimiiGenPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers is
         return (smallest_frames(self.unet) - 1) * self._codec.hop_length + 1
 
     def _predictor(
-        self, network: Any, told: Embeddings, guidance: Guidance, clip: Tensor | None = None
+        self, network: Any, embeddings: Embeddings, guidance: Guidance, clip: Tensor | None = None
     ) -> Callable[[Tensor, Tensor], Tensor]:
         """Return a network as a function of latents and timestep, for embedded captions and with guidance."""
         null = self._null.to(self.unet.device)
-        nothing = with_null(told, null, torch.ones(len(told.states), dtype=torch.bool))
+        nothing = with_null(embeddings, null, torch.ones(len(embeddings.states), dtype=torch.bool))
         labels = None if clip is None or not clip.shape[1] else clip.to(self.unet.dtype)
 
         def predict(latents: Tensor, timestep: Tensor, given: Embeddings) -> Tensor:
@@ -426,7 +426,7 @@ class MimiiGenPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers is
         def guided(latents: Tensor, timestep: Tensor) -> Tensor:
             if guidance.scale == 0:  # rescaling would let the caption in again, by its level
                 return predict(latents, timestep, nothing)
-            conditional = predict(latents, timestep, told)
+            conditional = predict(latents, timestep, embeddings)
             if guidance.scale == 1:
                 return conditional
             return guide(conditional, predict(latents, timestep, nothing), guidance.scale, guidance.rescale)
@@ -479,7 +479,7 @@ def load_pipeline(name: str, device: str | torch.device = "cpu", dtype: torch.dt
 
 
 def _check_scheduler(scheduler: Any) -> None:
-    """Refuse a scheduler that was not told all of its noise schedule."""
+    """Refuse a scheduler whose noise schedule is left to defaults in part."""
     if not isinstance(scheduler, DDPMScheduler):
         raise UserError(f"scheduler is a {type(scheduler).__name__}, expected the DDPMScheduler of the training")
     defaults = scheduler.config.get("_use_default_values", ())

@@ -1,4 +1,4 @@
-"""Real clips as the codec reproduces them: the control that tells whether a detector hears the codec.
+"""Real clips as the codec reproduces them: the control for artefacts of the codec that a detector responds to.
 
 Normal clips should be as normal as before (AUC 0.5 against others), anomalies as anomalous: no model in this codec can
 do better.

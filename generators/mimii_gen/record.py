@@ -1,7 +1,7 @@
 """What a model has learnt from: a table of its training clips, kept beside the weights.
 
 A benchmark reads it to refuse a model that knows its test clips; the generator reads it to describe anomalies as they
-were met, and to say what it has never met.
+occurred in training, and to list labels that did not.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 INDEX = "model_index.json"
 """What a folder with a model holds."""
 CODEC_RECORD = "codec_clips.csv"
-"""The table of the clips that the model's codec was trained on, where its folder told them; sealed with the other."""
+"""The table of the clips that the model's codec was trained on, where its folder lists them; sealed with the other."""
 _WEIGHTS = "diffusion_pytorch_model.safetensors"
 UNET, CLIP_NETWORK = f"unet/{_WEIGHTS}", f"clip_network/{_WEIGHTS}"
 CODEC_COLUMNS = ("clip_id", "machine", "section", "domain", "condition", "content_hash")
@@ -54,7 +54,7 @@ def codec_clips(codec: str) -> pd.DataFrame | None:
         codec: the setting ``codec``.
 
     Returns:
-        None where it does not tell, as of a downloaded codec.
+        None where its folder has no table, as of a downloaded codec.
 
     Raises:
         UserError: the table is damaged.
@@ -63,8 +63,8 @@ def codec_clips(codec: str) -> pd.DataFrame | None:
     return _read_codec_clips(path) if path.is_file() else None
 
 
-def read_heard(model: str | Path) -> pd.DataFrame | None:
-    """Read all clips that a model has heard: those that it was trained on, and then those of its codec alone.
+def read_training_clips(model: str | Path) -> pd.DataFrame | None:
+    """Read all training clips of a model: those of its networks, and then those of its codec alone.
 
     The latter have no attributes: nobody can ask for clips like them. None where a model has no such table.
 
@@ -79,7 +79,7 @@ def read_heard(model: str | Path) -> pd.DataFrame | None:
     sealed = json.loads(seal_path.read_text(encoding="utf-8")).get("codec")
     if path is None:
         if sealed is not None:
-            raise UserError(f"checkpoint: {model} lacks {CODEC_RECORD}, expected the clips that its codec has heard")
+            raise UserError(f"checkpoint: {model} lacks {CODEC_RECORD}, expected the training clips of its codec")
         return learnt
     codec = _read_codec_clips(path)
     if sealed != seal_of(codec["content_hash"]):

@@ -160,7 +160,7 @@ _PHRASES: Mapping[str, tuple[str, str]] = {
     "n-lv": ("at noise level {}", "with a noise level of {}"),
     "loc": ("with the microphone at location {}", "recorded at location {}"),
     "mic": ("recorded by microphone {}", "with microphone {}"),
-    "raw": ("under the conditions {}", "in the conditions {}"),  # attributes of 2021 that cannot be told apart
+    "raw": ("under the conditions {}", "in the conditions {}"),  # attributes of 2021 that cannot be distinguished
 }
 _SAME = {
     "velocity": "vel",
@@ -213,7 +213,7 @@ TEMPLATES = len(_SENTENCES)
 def caption(description: Description, variant: int) -> str:
     """Say a description in a sentence.
 
-    Every paraphrase tells all of it. Attributes with a key that is not known are told as they are ("with foo bar").
+    Every paraphrase states all of it. Attributes with a key that is not known are stated as they are ("with foo bar").
 
     Args:
         description: what to say.
@@ -247,20 +247,20 @@ def paraphrase_of(*name: object) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") % TEMPLATES
 
 
-def untold(description: Description, caption: str) -> list[str]:
+def omitted(description: Description, caption: str) -> list[str]:
     """List what a caption leaves out of a description: machine, condition, values of attributes, fault, severity.
 
-    Template captions leave nothing out; a caption written by a language model may. A value counts as told where it
+    Template captions leave nothing out; a caption written by a language model may. A value counts as stated where it
     stands as a word of its own, in upper or lower case.
     """
-    told = caption.lower()
+    text = caption.lower()
     parts = [("machine", machine_words(description.machine)), ("condition", _CONDITION_WORDS[description.condition])]
     parts += [(name, readable(value)) for name, value in _in_order(description.attributes)]
     parts += [("fault", readable(description.fault or "")), ("severity", description.severity_word or "")]
     return [
         f"{name}: {value}"
         for name, value in parts
-        if value and not re.search(rf"(?<!\w){re.escape(value.lower())}(?!\w)", told)
+        if value and not re.search(rf"(?<!\w){re.escape(value.lower())}(?!\w)", text)
     ]
 
 
@@ -271,7 +271,7 @@ def group_words(description: Description) -> tuple[str, ...]:
 
 
 def label_values(description: Description) -> list[str]:
-    """What a caption tells beside machine and condition: domain, values of attributes, fault and severity."""
+    """What a caption states beside machine and condition: domain, values of attributes, fault and severity."""
     values = [readable(value) for _, value in _in_order(description.attributes)]
     values += [description.domain, readable(description.fault or ""), description.severity_word or ""]
     return [value for value in values if value]

@@ -25,7 +25,7 @@ Array = npt.NDArray[np.float64]
 _GROUP_MEL = 0.45
 """Width of a group in mel, two bands at least: of 512 bands at 16 kHz, 31 Hz."""
 _TOP_HZ = 500
-"""Where groups end. Higher up, clips differ from their models by chance; an autoencoder notices them in others."""
+"""Where groups end. Higher up, clips differ from their models by chance; an autoencoder then detects others."""
 _OF_NOISE = 0.4
 """Deviation in nepers of white noise in a group of two bands."""
 _STRETCHED, _FURTHER = 2.0, 1.0

@@ -12,12 +12,12 @@ import numpy.typing as npt
 
 from asdbench import ClipSet, Training
 
+from ..shared.kept import kept
 from ..shared.record import RECORD, SEAL, record_row, seal_of, write_fingerprints, write_seal, write_table
 from .analysis import Analysis, analyse
 from .captioned import CaptionedClip, captioned_clips, severity_phrases, vocabulary_of
 from .event_fitting import EventClip, MachineEvents, event_kinds, fit_machine
 from .events import EventKind, EventModel
-from .kept import kept
 from .lapped_transform import LappedTransform, default_bands
 from .levels import LevelClip, LevelModel
 from .model import TextureModel, count_parameters

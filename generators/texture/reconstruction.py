@@ -1,4 +1,4 @@
-"""Real clips through the transform of a model and back: the control that says whether a detector notices the transform.
+"""Real clips through the transform of a model and back: the control for artefacts of the transform.
 
 Normal clips should be as normal as before (AUC 0.5 against others), anomalies as anomalous. The transform is
 orthogonal, so only rounding is lost, and what is above half of the model's sample rate.

@@ -52,7 +52,7 @@ def labels(clips: ClipSet) -> pd.DataFrame:
 
 def recognised(learnt: ClipSet, real: ClipSet, made: ClipSet) -> pd.DataFrame:
     """Accuracy for each label on real and on generated clips."""
-    known, heard = labels(learnt), {"real": labels(real), "generated": labels(made)}
+    known, truth = labels(learnt), {"real": labels(real), "generated": labels(made)}
     sounds = {"learnt": pooled(learnt), "real": pooled(real), "generated": pooled(made)}
     rows = []
     for name in known:
@@ -60,8 +60,8 @@ def recognised(learnt: ClipSet, real: ClipSet, made: ClipSet) -> pd.DataFrame:
         chosen = FEATURES[features]
         model = _classifier().fit(sounds["learnt"][:, chosen], known[name])
         row: dict[str, object] = {"label": name, "values": known[name].nunique(), "features": features}
-        for which, told in heard.items():
-            row[which] = float(np.mean(model.predict(sounds[which][:, chosen]) == told[name]))
+        for which, wanted in truth.items():
+            row[which] = float(np.mean(model.predict(sounds[which][:, chosen]) == wanted[name]))
         rows.append(row)
     table = pd.DataFrame(rows)
     return table.assign(share=table["generated"] / table["real"])
@@ -90,9 +90,9 @@ def by_severity(
     rows = []
     for name, scores in scored(learnt, made | {"real": anomalies}, JUDGES):
         found = scores.pop("real")
-        told = np.repeat(list(SEVERITIES.values()), [len(score) for score in scores.values()])
+        asked = np.repeat(list(SEVERITIES.values()), [len(score) for score in scores.values()])
         rows.append(
-            {"detector": name, "clips": "generated"} | described(scores, told, np.concatenate([*scores.values()]))
+            {"detector": name, "clips": "generated"} | described(scores, asked, np.concatenate([*scores.values()]))
         )
         place = np.digitize(severity, BOUNDS)
         scores = {word: found[place == number] for number, word in enumerate(SEVERITIES)}
@@ -114,7 +114,7 @@ def main() -> None:
     parser.add_argument("--machines", default=",".join(MACHINES))
     given = parser.parse_args()
     settings = model_settings(given)
-    told, rising = [], []
+    accuracies, rising = [], []
     for machine in given.machines.split(","):
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
@@ -123,12 +123,12 @@ def main() -> None:
                 generated(given.use, pool, condition, folder / condition, **settings)
                 for condition in ("normal", "anomaly")
             ]
-            told.append(recognised(learnt, real, ClipSet.concat(made)).assign(machine=machine))
-            print(told[-1].round(3).to_string(index=False), flush=True)
+            accuracies.append(recognised(learnt, real, ClipSet.concat(made)).assign(machine=machine))
+            print(accuracies[-1].round(3).to_string(index=False), flush=True)
             normals = simulated(machine, folder / "train", 0, given.clips, train=True)
             rising.append(by_severity(normals, real, pool, folder, given.use, settings).assign(machine=machine))
             print(rising[-1].round(4).to_string(index=False), flush=True)
-    table = pd.concat(told, ignore_index=True).set_index(["machine", "label"])
+    table = pd.concat(accuracies, ignore_index=True).set_index(["machine", "label"])
     print(table.round(3).to_string())
     print(f"least share: {table['share'].min():.2f}; mean share: {table['share'].mean():.2f}")
     print(pd.concat(rising, ignore_index=True).set_index(["machine", "detector", "clips"]).round(4).to_string())

@@ -1,6 +1,6 @@
-"""How well detectors hear a codec: AUC of real normal clips through it against other real normal clips, by machine.
+"""How well detectors recognise a codec: AUC of real normal clips through it against other real ones, by machine.
 
-Detectors and test clips as in `mini_quality`; the codec should have heard neither (train it on another data seed).
+Detectors and test clips as in `mini_quality`; the codec should know neither (train it on another data seed).
 
     asdbench simulate recordings --set data_seed=11 --set train_source=90 --set test_normal=1 --set test_anomaly=8
     asdbench train codec --data recordings --out models/codec --set steps=1400 --set seconds=0.5

@@ -29,15 +29,15 @@ def main() -> None:
             train = clips.where(split="train")
             known = fingerprints(train)
             held = [nearest(one, known)[0] for one in fingerprints(clips.where(split="test")).values]
-            told = [f"{machine}: held-out clips median {np.median(held):.2f}, largest {max(held):.2f}"]
+            parts = [f"{machine}: held-out clips median {np.median(held):.2f}, largest {max(held):.2f}"]
             for snr in SNRS:
                 found = []
                 for index in range(COPIES):
                     wave = train.waveform(index)
                     noise = rng.standard_normal(len(wave)) * np.sqrt(np.mean(wave**2)) * 10 ** (-snr / 20)
                     found.append(nearest(fingerprint(wave + noise), known)[0])
-                told.append(f"copies at {snr} dB SNR median {np.median(found):.2f}, smallest {min(found):.2f}")
-            print("; ".join(told), flush=True)
+                parts.append(f"copies at {snr} dB SNR median {np.median(found):.2f}, smallest {min(found):.2f}")
+            print("; ".join(parts), flush=True)
 
 
 if __name__ == "__main__":

@@ -108,13 +108,13 @@ Make = Callable[[MimiiGenPipeline, ClipSet, list[str], Known, list[str]], dict[s
 
 def _white(pipeline: Any, clips: ClipSet, texts: list[str], known: Known, every: list[str]) -> dict[str, Any]:
     root = torch.linalg.cholesky(known.covariance + 1e-5 * torch.eye(len(known.covariance)))
-    pipeline.make_frame_latents = lambda told, clip, noise, *rest: torch.einsum("ij,bjht->biht", root, noise)
+    pipeline.make_frame_latents = lambda embeddings, clip, noise, *rest: torch.einsum("ij,bjht->biht", root, noise)
     return {}
 
 
 def _random_clip(pipeline: Any, clips: ClipSet, texts: list[str], known: Known, every: list[str]) -> dict[str, Any]:
     # Clip latents are normalised over all machines: their overall distribution has unit variance.
-    def draw(told: Any, sampler: str, steps: int, generators: list[torch.Generator], *rest: Any) -> torch.Tensor:
+    def draw(embeddings: Any, sampler: str, steps: int, generators: list[torch.Generator], *rest: Any) -> torch.Tensor:
         return torch.stack([torch.randn(pipeline._codec.clip_dim, generator=one) for one in generators])
 
     pipeline.make_clip_latents = draw
@@ -125,7 +125,7 @@ def _given(pipeline: Any, latents: torch.Tensor) -> None:
     """Have the pipeline take clip latents in turn."""
     queue = iter(latents)
 
-    def take(told: Any, sampler: str, steps: int, generators: list[Any], *rest: Any) -> torch.Tensor:
+    def take(embeddings: Any, sampler: str, steps: int, generators: list[Any], *rest: Any) -> torch.Tensor:
         return torch.stack([next(queue) for _ in generators])
 
     pipeline.make_clip_latents = take

@@ -4,9 +4,10 @@
 
 At several noise levels sigma (deviation of the noise over that of the signal), for real simulated clips that the model
 was not trained on: the share of the variance of v that the U-Net predicts, for white latents of unit variance nothing
-can be predicted of it, so that zero is what the best prior knows that is told only the noise level; the same for the
-network of clip latents; and, for the clip latent, the share of the variance of the static spectrum it stands for (in
-dB squared) that is predicted, over all clips and within machine and condition, beside what a white prior predicts.
+can be predicted of it, so that zero is what the best prior knows that is conditioned on the noise level alone; the same
+for the network of clip latents; and, for the clip latent, the share of the variance of the static spectrum it stands
+for (in dB squared) that is predicted, over all clips and within machine and condition, beside what a white prior
+predicts.
 """
 
 from __future__ import annotations
@@ -86,15 +87,15 @@ def main() -> None:
         raise SystemExit(f"{given.model}: expected a model with a compact codec that predicts v")
     frames_rows, clips, texts, groups = [], [], [], []
     for machine in given.machines.split(","):
-        frames, clip, told, conditions = encoded(pipeline, machine, given.clips)
+        frames, clip, captions, conditions = encoded(pipeline, machine, given.clips)
         row: dict[str, Any] = {"machine": machine}
         for sigma in SIGMAS:
-            errors, _ = predicted(pipeline, pipeline.unet, frames, told, sigma, clip)
+            errors, _ = predicted(pipeline, pipeline.unet, frames, captions, sigma, clip)
             row[f"sigma {sigma:g}"] = float(1 - errors[0].sum() / errors[1].sum())
         row["mean"] = float(np.mean([row[f"sigma {sigma:g}"] for sigma in SIGMAS]))
         frames_rows.append(row)
         clips.append(clip)
-        texts += told
+        texts += captions
         groups += [f"{machine} {condition}" for condition in conditions]
     print("U-Net: share of v over the prior that knows the noise level only")
     print(pd.DataFrame(frames_rows).round(3).to_string(index=False))

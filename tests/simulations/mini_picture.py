@@ -1,4 +1,4 @@
-"""Draws real beside generated clips of the built-in model, and writes two of them to hear.
+"""Draws real beside generated clips of the built-in model, and writes two of them as audio.
 
 Run: python tests/simulations/mini_picture.py docs/mini
 """
@@ -17,7 +17,7 @@ from asdbench.generation import name_rows
 from asdbench.generators.mimii_gen.generator import MimiiGen
 from asdbench.generators.mimii_gen.preview import save_grid
 
-HEARD = ("fan", "gearbox")
+WRITTEN = ("fan", "gearbox")
 SECONDS = 5
 
 
@@ -37,7 +37,7 @@ def main() -> None:
             made = next(iter(generator.generate(request))).waveform
             waves = [real.waveform(0), made]
         rows.append((f"{machine}, anomaly: real, generated", waves))
-        if machine in HEARD:
+        if machine in WRITTEN:
             for name, wave in zip(("real", "generated"), waves, strict=True):
                 some = wave[: SECONDS * dataset.sample_rate]
                 soundfile.write(out / f"{machine}-{name}.ogg", some, dataset.sample_rate)

@@ -213,14 +213,15 @@ class _Training:
     def _step(self, real: Tensor) -> dict[str, float]:
         """One step of the codec and, in its share of the steps, of the discriminator; returns what is logged."""
         settings, step = self.settings, self.now.step
-        heard = step >= settings.adversarial_after and bool(settings.adversarial_weight or settings.feature_weight)
+        weighted = bool(settings.adversarial_weight or settings.feature_weight)
+        adversarial = weighted and step >= settings.adversarial_after
         scale = input_scale(settings, self.now.level)
         latents = self.model.encoder(scale * real[:, None])
         quantised, codes, commitment = quantiser.quantise(self.model.quantizer, latents)
         made = self.model.decoder(quantised)[:, 0] / (scale * self.now.level)
         reference = real / self.now.level  # losses see unit power
         losses = {"waveform": waveform_loss(reference, made), "mel": self.mel(reference, made)}
-        if heard:
+        if adversarial:
             with torch.no_grad():
                 _, real_features = self.discriminator(reference)
             judged, features = self.discriminator(made)
@@ -236,7 +237,7 @@ class _Training:
         figures["replaced"] = float(
             quantiser.update(self.model.quantizer, latents.detach(), codes, settings.codebook_decay, replacements)
         )
-        if heard and unit("discriminator", self.seed, step) < settings.discriminator_share:
+        if adversarial and unit("discriminator", self.seed, step) < settings.discriminator_share:
             figures["discriminator"] = self._train_discriminator(reference, made.detach())
         return figures
 

@@ -1,7 +1,7 @@
 """Losses of the reconstruction, and those of codec and discriminator against each other.
 
 Source: Defossez et al., arXiv:2210.13438, section 3.4. Mel spectrograms are compared in decibel-like units (natural
-logarithm of the power), because that is what detectors hear.
+logarithm of the power), because detectors take these as features.
 """
 
 from __future__ import annotations

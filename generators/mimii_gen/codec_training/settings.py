@@ -43,7 +43,7 @@ class CodecSettings:
         learning_rate: of Adam, for the codec.
         discriminator_learning_rate: of Adam, for the discriminator.
         warmup_steps: steps over which the learning rates rise.
-        adversarial_after: step from which the discriminator is trained and listened to.
+        adversarial_after: step from which the discriminator is trained and its losses count.
         discriminator_filters: channels of the discriminator.
         discriminator_share: share of the steps in which the discriminator is trained (2/3 in the paper at 24 kHz).
         waveform_weight, mel_weight, adversarial_weight, feature_weight: of the losses, as shares of the gradient.

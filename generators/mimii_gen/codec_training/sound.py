@@ -56,13 +56,13 @@ class Sound:
         self._kept: dict[int, npt.NDArray[np.float32]] = {}
         self._bytes = 0
 
-    def level(self, tell: Callable[[int, int], None] = lambda done, total: None) -> float:
+    def level(self, progress: Callable[[int, int], None] = lambda done, total: None) -> float:
         """Return the median RMS of the clips, of many those of some that lie evenly among them."""
         chosen = np.unique(np.linspace(0, len(self._clips) - 1, min(_MEASURED, len(self._clips))).round().astype(int))
         levels = []
         for done, index in enumerate(chosen):
             levels.append(float(np.sqrt(np.mean(np.square(self._waveform(int(index)), dtype=np.float64)))))
-            tell(done + 1, len(chosen))
+            progress(done + 1, len(chosen))
         return float(np.median(levels))
 
     def batch(self, size: int, *name: str | int) -> Tensor:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -28,24 +27,13 @@ from .lines import LineAnalysis
 from .network import FRAME_LOG_VARIANCE, FRAME_TEMPERATURE, CompactNetwork, Posterior
 from .spectra import STRIDE, Spectra
 
-__all__ = ["NAME", "CompactCodec", "is_compact"]
+__all__ = ["CompactCodec"]
 
 Waveform = npt.NDArray[np.float32]
 
-NAME = "compact"
-"""The setting ``codec`` for a codec that is trained on the clips at hand."""
 _LARGEST = 16.0
 """Codes are 16-bit steps between plus and minus this, of 0.0005: far below the deviation of any latent."""
 _STEPS = 2**16 - 1
-
-
-def is_compact(name: str) -> bool:
-    """Whether a folder holds a compact codec, by its configuration; False for what is no folder of a codec."""
-    try:
-        config = json.loads((Path(name).expanduser() / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return False
-    return isinstance(config, dict) and config.get("_class_name") == CompactNetwork.__name__
 
 
 class CompactCodec:

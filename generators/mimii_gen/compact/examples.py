@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import secrets
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +12,7 @@ import soxr
 
 from asdbench import ClipSet, UserError
 
+from ...shared.disk import whole_file
 from ...shared.randomness import stream
 from .lines import LineAnalysis
 from .spectra import Spectra
@@ -38,7 +37,7 @@ class Examples:
         clips: ClipSet,
         spectra: Spectra,
         folder: Path,
-        tell: Callable[[int, int], None] = lambda done, total: None,
+        progress: Callable[[int, int], None] = lambda done, total: None,
     ) -> None:
         """Analyse the clips, or open what an earlier training has analysed.
 
@@ -46,7 +45,7 @@ class Examples:
             clips: what is learnt from.
             spectra: the spectrogram.
             folder: where the spectrograms are kept.
-            tell: called with clips done and clips in all.
+            progress: called with clips done and clips in all.
 
         Raises:
             UserError: there are no clips, or a clip is too short for a single frame.
@@ -59,7 +58,7 @@ class Examples:
         parts = clips.content_id(), spectra.sample_rate, spectra.window, spectra.bands, _VERSION
         kept = folder / "-".join(map(str, parts))
         if not (kept / "about.json").is_file():
-            self._analyse(kept, tell)
+            self._analyse(kept, progress)
         shape = (int(self._ends[-1]), spectra.bands)
         self._frames = np.memmap(kept / "frames.f16", np.float16, "r", shape=shape)
         self.lines = np.load(kept / "lines.npy")
@@ -137,21 +136,17 @@ class Examples:
         row = self._clips.frame.iloc[index]
         return round(int(row["num_samples"]) / int(row["sample_rate"]) * self._spectra.sample_rate)
 
-    def _analyse(self, kept: Path, tell: Callable[[int, int], None]) -> None:
+    def _analyse(self, kept: Path, progress: Callable[[int, int], None]) -> None:
         """Write spectrograms and lines; the folder counts once ``about.json`` is there."""
-        kept.mkdir(parents=True, exist_ok=True)
         analysis, lines = LineAnalysis(self._spectra), []
-        part = kept / f".frames.{secrets.token_hex(4)}"
-        try:
-            with part.open("wb") as file:
-                for index in range(len(self)):
-                    tell(index, len(self))
-                    frames, found = analysis.analyse(self.waveform(index))
-                    frames.astype(np.float16).tofile(file)
-                    lines.append(found.array())
-            os.replace(part, kept / "frames.f16")
-        finally:
-            part.unlink(missing_ok=True)
-        np.save(kept / "lines.npy", np.stack(lines))
-        (kept / "about.json").write_text(json.dumps({"clips": len(self)}) + "\n", encoding="utf-8")
-        tell(len(self), len(self))
+        with whole_file(kept / "frames.f16") as part, part.open("wb") as file:
+            for index in range(len(self)):
+                progress(index, len(self))
+                frames, found = analysis.analyse(self.waveform(index))
+                frames.astype(np.float16).tofile(file)
+                lines.append(found.array())
+        with whole_file(kept / "lines.npy") as part, part.open("wb") as file:  # by name, numpy would add a suffix
+            np.save(file, np.stack(lines))
+        with whole_file(kept / "about.json") as part:
+            part.write_text(json.dumps({"clips": len(self)}) + "\n", encoding="utf-8")
+        progress(len(self), len(self))

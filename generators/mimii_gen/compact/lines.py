@@ -25,7 +25,7 @@ __all__ = ["LineAnalysis", "Lines"]
 Array = npt.NDArray[np.float64]
 
 _WINDOWS = 16
-"""Length of the analysis window in windows of the spectrogram: 1 s."""
+"""Length of the long analysis window in windows of the spectrogram: 0.7 to 1.4 s, by the sample rate; 1 s at 16 kHz."""
 _FLOOR_HZ = 60.0
 """Width over which the median gives the noise around a line."""
 _STANDS_OUT = 4.0
@@ -41,6 +41,8 @@ _STRONG = 0.5
 """Share of a line whose width is measured."""
 _WANDER_HZ = 0.5
 """How fast the speed of a shaft wanders."""
+_LARGEST = float(np.finfo(np.float32).max)
+"""Power of a band from which lines grow no further: sound is in single precision, and sums of larger ones overflow."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ class Lines:
         return np.stack([self.share, self.place]).astype(np.float32)
 
     def clear(self) -> Lines:
-        """Return the lines without those that are too weak to be told from noise."""
+        """Return the lines without those that are too weak to be distinguished from noise."""
         share = np.where(self.share >= _LEAST_SHARE, np.minimum(self.share, 1.0), 0.0)
         return Lines(share, np.clip(self.place, -1, 1) * (share > 0))
 
@@ -77,7 +79,7 @@ class LineAnalysis:
 
     @property
     def window(self) -> int:
-        """Samples of the long window; shorter clips have no lines that could be told from noise."""
+        """Samples of the long window; shorter clips have no lines that could be distinguished from noise."""
         return _WINDOWS * self.spectra.window
 
     @cached_property
@@ -200,7 +202,7 @@ class LineAnalysis:
 
         Args:
             lines: see `Lines`.
-            mel: mean power of each band, shape (bands,).
+            mel: mean power of each band, shape (bands,); what is beyond single precision counts as its largest.
 
         Returns:
             Powers of the sinusoids and power in the bands, both of shape (bands,).
@@ -208,7 +210,7 @@ class LineAnalysis:
         bins = np.clip(np.round(self.frequencies(lines) / self.hz[1]).astype(int), 0, len(self.hz) - 1)
         response = self.response[bins]
         own = np.maximum(response[np.arange(len(bins)), np.arange(len(bins))], 1e-12)
-        powers = lines.share * mel / own
+        powers = lines.share * np.minimum(mel, _LARGEST) / own
         return powers, powers @ response
 
     def sound(
@@ -235,7 +237,7 @@ def _medians(power: Array, width: int) -> Array:
 
 
 def _turned(samples: int, rate: int, wander: float, random: np.random.Generator) -> Array:
-    """Time at each sample as a shaft tells it whose speed wanders by a relative deviation, in s; shape (samples,)."""
+    """Time at each sample by a shaft whose speed wanders by a relative deviation, in s; shape (samples,)."""
     step = max(1, rate // 32)
     width = rate / (2 * np.pi * _WANDER_HZ * step)
     pad = math.ceil(4 * width)  # where the filter ends

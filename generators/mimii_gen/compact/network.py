@@ -169,7 +169,8 @@ class CompactNetwork(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffuser
             lines: share and place of the line of each band, shape (batch, 2, bands).
         """
         share, place = lines.unbind(1)
-        still = frames.std(dim=2).clamp(min=1e-3).log()
+        # A single frame does not vary; with the usual correction its deviation would not be a number.
+        still = frames.std(dim=2, correction=min(1, frames.shape[2] - 1)).clamp(min=1e-3).log()
         return torch.cat([frames.mean(dim=2), still, share, share * place], dim=1)
 
     def encode_clip(self, features: Tensor) -> Posterior:

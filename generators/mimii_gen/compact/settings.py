@@ -14,9 +14,10 @@ from .spectra import STRIDE, Spectra
 __all__ = ["SEGMENT_SECONDS", "CompactSettings"]
 
 SEGMENT_SECONDS = 2.0
-"""Length of the segments that are trained on unless told otherwise."""
+"""Length of the segments that are trained on unless the settings say otherwise."""
 
 _WINDOW_SECONDS = 0.064
+"""Length of a window before it is made a power of 2 in samples: 46 to 85 ms at the usual rates, see `spectra`."""
 _FREE = ("save_every", "log_every")
 """Settings that do not change what a step does: they may differ when a training goes on."""
 _LEAST_FRAMES = 4
@@ -87,7 +88,10 @@ class CompactSettings:
 
     @property
     def spectra(self) -> Spectra:
-        """The spectrogram: windows of about 64 ms, a power of 2 in samples."""
+        """The spectrogram: windows of that power of 2 in samples which is nearest to 64 ms on a log scale.
+
+        They last 64 ms at 8, 16 and 32 kHz, 46 ms at 11.025, 22.05 and 44.1 kHz, and 85 ms at 12, 24 and 48 kHz.
+        """
         return Spectra(self.sample_rate, 2 ** round(math.log2(_WINDOW_SECONDS * self.sample_rate)), self.bands)
 
     @property

@@ -21,12 +21,14 @@ from torch import Tensor
 
 from asdbench import UserError
 
+from ...shared.kept import kept
 from ...shared.randomness import stream
+from ..latents.weights import weights_id
 from ..training.denoiser import average, tensors_of
 from ..training.notes import Notes
 from ..training.state import load_module, load_optimizer, newest_checkpoint, optimizer_tensors, save_checkpoint
 from .beginning import begin
-from .calibration import calibrate
+from .calibration import CALIBRATED, VERSION, calibrate
 from .examples import Examples
 from .network import CompactNetwork, gamma_nll
 from .settings import CompactSettings
@@ -147,7 +149,7 @@ class _Training:
             if self.whole and self.now.step > 0:  # half a step must not be saved
                 self._save()
             raise
-        calibrate(self.averaged, self.examples, self.settings.spectra, self.seed)
+        self._calibrate()
         return Trained(self.averaged.cpu(), self.now.history)
 
     def _train(self) -> None:
@@ -223,6 +225,18 @@ class _Training:
         return UserError(
             f"the loss is not finite at step {self.now.step + 1} ({found}); {kept}; try a lower learning_rate"
         )
+
+    def _calibrate(self) -> None:
+        """Calibrate the averaged weights, once: it takes as long as hundreds of steps, and trainings resume often."""
+
+        def compute() -> dict[str, np.ndarray[Any, Any]]:
+            calibrate(self.averaged, self.examples, self.settings.spectra, self.seed)
+            return {name: getattr(self.averaged, name).cpu().numpy() for name in CALIBRATED}
+
+        depends_on = [weights_id(tensors_of(self.averaged)), self.identity, VERSION]
+        found = kept(self.checkpoints.parent, "calibration", depends_on, compute)
+        for name in CALIBRATED:
+            getattr(self.averaged, name).copy_(torch.from_numpy(np.array(found[name])))
 
     # -- what is kept
 

@@ -21,6 +21,8 @@ Array = npt.NDArray[np.float32]
 
 ROUNDS = 10
 """Of gains; the spectrogram is then within 0.4 dB of the target."""
+_LOUDEST = 200.0
+"""Mean power of a cell in dB, at most: latents that no sound has may decode to more than single precision holds."""
 _LARGEST_GAIN = 6.0
 """Nepers of power by which a cell changes in a round."""
 _TONAL = 0.05
@@ -48,7 +50,7 @@ def synthesize(
     Args:
         spectra: the kind of spectrogram.
         analysis: of lines, for the same.
-        decibels: mean power of each cell in dB, shape (frames, bands).
+        decibels: mean power of each cell in dB, shape (frames, bands); values above 200 count as 200.
         log_shape: log of the shape of its gamma distribution, likewise.
         lines: the lines of the bands.
         calibration: factor of the deviation of the log power in each band, shape (bands,).
@@ -61,7 +63,7 @@ def synthesize(
     spectrum = spectra.transform(noise)
     white = spectra.noise
     fine = (_log_mel(spectra, spectrum) - white.log_mean) / white.log_std
-    log_mean = decibels * np.float32(LOG_10)
+    log_mean = np.minimum(decibels, np.float32(_LOUDEST)) * np.float32(LOG_10)
     mean = np.exp(log_mean, dtype=np.float64).mean(axis=0)
     powers, of_lines = analysis.powers(lines, mean)
     share = of_lines / np.maximum(mean, FLOOR)

@@ -1,1 +1,1 @@
-"""What the network is told: captions of clips, and their embeddings."""
+"""What the network is conditioned on: captions of clips, and their embeddings."""

@@ -5,7 +5,7 @@ transfer learning with a unified text-to-text transformer", JMLR 21, 2020, appen
 only one that asks for free text about a text in the same language, so it is the default here. A model that follows
 instructions, such as Flan-T5, can be given another.
 
-A language model may leave things out; `captions.untold` tells what.
+A language model may leave things out; `captions.omitted` lists what.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ import torch
 from asdbench import ClipSet, UserError, records, warn
 from asdbench.pretrained.files import identity_of
 
-from ...shared.captions import CaptionRow, Description, caption, paraphrase_of, read_captions, untold, write_captions
+from ...shared.captions import CaptionRow, Description, caption, omitted, paraphrase_of, read_captions, write_captions
 from ...shared.randomness import unit
 from ...shared.record import record_row
 from ..generator import CAPTION_SOURCES
@@ -31,7 +31,7 @@ class Captioned:
 
     Attributes:
         example: what is trained on.
-        description: what the caption tells.
+        description: what the caption states.
         row: its row of the record, see `record.COLUMNS`.
     """
 
@@ -53,18 +53,18 @@ def captioned_clips(generator: MimiiGen, clips: ClipSet, folder: Path, device: t
         UserError: a clip cannot be described, or a file of captions lacks one.
     """
     rows = records(clips.frame)
-    described = [_told(generator, row) for row in rows]
+    described = [_description(generator, row) for row in rows]
     captions = _captions(generator, rows, described, folder, device)
     return [
         _captioned(row, description, text) for row, description, text in zip(rows, described, captions, strict=True)
     ]
 
 
-def _told(generator: MimiiGen, row: dict[str, Any]) -> Description:
-    """What the caption of a clip tells: all that is known, but of some anomalies neither fault nor severity.
+def _description(generator: MimiiGen, row: dict[str, Any]) -> Description:
+    """What the caption of a clip states: all that is known, but of some anomalies neither fault nor severity.
 
     Without those the network would not know what to make of a caption that names no fault. What captions from a file
-    tell is for their author to say.
+    state is up to their author.
     """
     description = Description.of_clip(row)
     if generator.captions not in CAPTION_SOURCES:
@@ -103,21 +103,21 @@ def _captions(
         write_captions(
             file, [CaptionRow(row["content_hash"], row["clip_id"], known[row["content_hash"]]) for row in rows]
         )
-        _warn_of_untold(described, written)
+        _warn_of_omitted(described, written)
     return [known[content] for content in contents]
 
 
 def _writing_id(generator: MimiiGen, contents: Sequence[str], described: Sequence[Description]) -> str:
-    """Hash of what captions of a model depend on: the model, and what it is told of which clips."""
-    told = sorted(
+    """Hash of what captions of a model depend on: the model, and what it is given of which clips."""
+    labels = sorted(
         (content, description.metadata_text()) for content, description in zip(contents, described, strict=True)
     )
-    what = [identity_of(generator.caption_model, "caption_model"), PROMPT, told]
+    what = [identity_of(generator.caption_model, "caption_model"), PROMPT, labels]
     return hashlib.blake2b(json.dumps(what).encode(), digest_size=8).hexdigest()
 
 
-def _warn_of_untold(described: Sequence[Description], written: Sequence[str]) -> None:
-    left_out = [(text, untold(description, text)) for description, text in zip(described, written, strict=True)]
+def _warn_of_omitted(described: Sequence[Description], written: Sequence[str]) -> None:
+    left_out = [(text, omitted(description, text)) for description, text in zip(described, written, strict=True)]
     left_out = [(text, missing) for text, missing in left_out if missing]
     if left_out:
         text, missing = left_out[0]

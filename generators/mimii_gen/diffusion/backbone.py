@@ -38,8 +38,8 @@ class Preset:
         attention: whether a level attends to the caption; the mirrored level on the way up does the same.
         layers_per_block: residual blocks in a level on the way down (one more on the way up).
         head_size: channels of an attention head.
-        prediction_type: what a network of this size is trained to predict unless told otherwise. With the paper's
-            epsilon objective levels are right only after long training; v-prediction is safe from the start.
+        prediction_type: what a network of this size is trained to predict unless the settings say otherwise. With the
+            paper's epsilon objective levels are right only after long training; v-prediction is safe from the start.
         norm_num_groups: groups of the group normalisation.
         time_embedding_dim: width of the embedding of the timestep; None for four times the channels of the top level.
         silent_start: begin with a prediction of zero, which is exact for v where the latents are white noise.

@@ -127,9 +127,12 @@ class FlatUNet(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffusers is n
             sample: latents, shape (batch, in_channels, 1, T).
             timestep: shape (batch,) or ().
             encoder_hidden_states: of the captions' tokens, shape (batch, tokens, cross_attention_dim).
-            class_labels: clip latents, shape (batch, clip_dim).
+            class_labels: clip latents, shape (batch, clip_dim); None where ``clip_dim`` is 0.
             encoder_attention_mask: shape (batch, tokens); 1 = keep.
             kwargs: ignored, as diffusers' networks take more.
+
+        Raises:
+            ValueError: clip latents are missing where the network is conditioned on them, or given where it is not.
         """
         states = encoder_hidden_states
         mask = None if encoder_attention_mask is None else encoder_attention_mask.bool()

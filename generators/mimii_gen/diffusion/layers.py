@@ -1,4 +1,4 @@
-"""Layers that the networks for compact latents share: what noise level and caption have to say, as one vector."""
+"""Layers that the networks for compact latents share: attention, and all that they are conditioned on as one vector."""
 
 from __future__ import annotations
 
@@ -56,6 +56,7 @@ class Conditioning(nn.Module):
 
     def __init__(self, width: int, context: int, clip_dim: int = 0, queries: int = 4, heads: int = 4) -> None:
         super().__init__()
+        self.clip_dim = clip_dim
         self.sines = Timesteps(_SINES, flip_sin_to_cos=True, downscale_freq_shift=0)
         self.time = TimestepEmbedding(_SINES, width)
         self.queries = nn.Parameter(torch.randn(queries, width) / width**0.5)
@@ -70,12 +71,19 @@ class Conditioning(nn.Module):
             timesteps: shape (batch,), (batch, draws) where a clip has several, or () for one that all have.
             states: of the captions' tokens, shape (batch, tokens, context).
             mask: see `Attention`.
-            clip: the clip latent, shape (batch, clip_dim); None where the network has none.
+            clip: the clip latent, shape (batch, clip_dim); None where the network is not conditioned on one.
+
+        Raises:
+            ValueError: the network is conditioned on a clip latent and ``clip`` is None, or the other way round.
         """
+        if (clip is None) != (self.clip is None):
+            needed = "no clip latent" if self.clip is None else f"a clip latent of {self.clip_dim} values"
+            found = "none" if clip is None else f"the shape {tuple(clip.shape)}"
+            raise ValueError(f"the network is conditioned on {needed}, found {found}")
         batch = len(states)
         timesteps = timesteps.expand(batch) if timesteps.ndim == 0 else timesteps
         time: Tensor = self.time(self.sines(timesteps.flatten()).to(states.dtype)).unflatten(0, timesteps.shape)
         summed = self.caption(self.attention(self.queries.expand(batch, -1, -1), states, mask).flatten(1))
-        if self.clip is not None and clip is not None:
+        if self.clip is not None:
             summed = summed + self.clip(clip)
         return F.silu(time + (summed if timesteps.ndim == 1 else summed[:, None]))

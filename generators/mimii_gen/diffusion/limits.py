@@ -1,4 +1,4 @@
-"""What a noise schedule and a number of sampling steps must satisfy, told from the settings alone.
+"""What a noise schedule and a number of sampling steps must satisfy, checked from the settings alone.
 
 Pure Python: the settings are checked before anything heavy is imported. Messages name the settings of the generator.
 """
@@ -76,7 +76,7 @@ def check_inference_steps(inference_steps: int, timesteps: int, sampler: str) ->
 
     Raises:
         UserError: If it is not between 1 and the timesteps; or, for ddpm and ddim, does not divide them: these step by
-            a whole number of timesteps, and would take the network to noise levels it is not told of.
+            a whole number of timesteps, and would take the network to noise levels it was not trained at.
     """
     if not 1 <= inference_steps <= timesteps:
         raise UserError(f"inference_steps is {inference_steps}, expected 1 to {timesteps} (timesteps)")

@@ -49,7 +49,7 @@ def guide(conditional: Tensor, unconditional: Tensor, scale: float, rescale: flo
         unconditional: prediction with the null caption.
         scale: weight of their difference; 1 is the conditional prediction, 0 the unconditional one.
         rescale: how far the standard deviation of each example is brought back to the conditional one's, 0 to 1 (Lin et
-            al., eq. 15 and 16; guidance raises it, which is heard as loudness).
+            al., eq. 15 and 16; guidance raises it, and with it the loudness).
     """
     guided = unconditional + scale * (conditional - unconditional)
     if rescale == 0:

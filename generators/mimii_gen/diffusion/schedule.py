@@ -191,7 +191,7 @@ def exact_prediction(scheduler: Any, sample: Tensor, timestep: int, mean: Tensor
     Args:
         scheduler: any scheduler with the training configuration; its `prediction_type` decides noise or v.
         sample: noised data x_t, shape (batch, dimensions).
-        timestep: t, as the network is told it.
+        timestep: t, as the network takes it.
         mean: mean of the data, shape (dimensions,).
         std: standard deviation of the data, shape (dimensions,).
     """

@@ -7,8 +7,6 @@ float32, and the latents come back from them bit for bit by looking up codewords
 from __future__ import annotations
 
 import json
-import os
-import secrets
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +19,7 @@ from safetensors.numpy import save
 
 from asdbench import ClipSet, UserError
 
+from ...shared.disk import whole_file
 from .interface import LatentCodec
 
 Codes = npt.NDArray[np.uint16]
@@ -127,13 +126,7 @@ class LatentCache:
         return codes, num_samples
 
     def _write(self, path: Path, codes: Codes, num_samples: int) -> None:
-        """Write beside the file and rename, so that nobody ever sees half a file."""
         clip = {"num_samples": num_samples, "crc32": zlib.crc32(codes.tobytes())}
         metadata = {"clip": json.dumps(clip)}  # one entry: several would be written in any order
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-        try:
-            temporary.write_bytes(save({"codes": codes}, metadata))
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with whole_file(path) as part:
+            part.write_bytes(save({"codes": codes}, metadata))

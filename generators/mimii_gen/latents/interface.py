@@ -10,7 +10,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from ..compact.codec import CompactCodec, is_compact
+from ..compact.codec import CompactCodec
+from ..compact.kind import is_compact
 from ..compact.network import CompactNetwork
 from .codec import Codec
 

@@ -57,7 +57,7 @@ def build_accelerator(settings: TrainingSettings, device: str, folder: Path) -> 
 
 
 def start_trackers(accelerator: Accelerator, config: Mapping[str, Any]) -> None:
-    """Start the tracker, if there is one, and tell it the settings."""
+    """Start the tracker, if there is one, and log the settings to it."""
     if accelerator.log_with:
         plain = {name: value if isinstance(value, bool | int | float) else str(value) for name, value in config.items()}
         accelerator.init_trackers("mimii_gen", config=plain)

@@ -156,7 +156,7 @@ class _Training:
         try:
             if self.now.step < self.settings.steps:
                 self._train()
-            elif self.now.summed:  # interrupted between the last update and the row of the history that tells of it
+            elif self.now.summed:  # interrupted between the last update and its row of the history
                 self._log(self._validate())
             return self._trained()
         except KeyboardInterrupt:
@@ -302,8 +302,8 @@ class _Training:
         }
         now.history.append(row)
         now.losses, now.norms, now.summed = 0.0, 0.0, 0
-        told = {name: value for name, value in row.items() if value is not None and name != "step"}
-        self.accelerator.log(told, step=now.step)
+        logged = {name: value for name, value in row.items() if value is not None and name != "step"}
+        self.accelerator.log(logged, step=now.step)
 
     def _sampled(self) -> Parts:
         """The parts with averaged weights."""

@@ -119,7 +119,7 @@ def newest_checkpoint(
     Args:
         parent: folder of the training's checkpoints.
         identity: of the training that wants to go on; see `save_checkpoint`.
-        say: told of every checkpoint that is passed over because it is damaged.
+        say: called with a message for every checkpoint that is passed over because it is damaged.
 
     Raises:
         UserError: If the training was begun with something else, or all of its checkpoints are damaged.

@@ -335,9 +335,9 @@ def test_what_cannot_be_learnt_from_is_said(clips, tiny_codec, tiny_t5, tmp_path
         short.train(training(clips, tmp_path))
     captions = tmp_path / "captions.csv"
     captions.write_text("content_hash,clip_id,caption\nx,y,a fan\n")
-    told = MimiiGen(**settings(tiny_codec, tiny_t5, steps=1, captions=str(captions)))
+    generator = MimiiGen(**settings(tiny_codec, tiny_t5, steps=1, captions=str(captions)))
     with pytest.raises(UserError, match=r"captions.csv: 32 of 32 clips have no caption"):
-        told.train(training(clips, tmp_path))
+        generator.train(training(clips, tmp_path))
 
 
 def test_with_exposure_none_normal_clips_are_enough(clips, tiny_codec, tiny_t5, tmp_path, capsys):

@@ -27,6 +27,7 @@ from asdbench.generators.mimii_gen.latents.codec import Codec
 from asdbench.generators.mimii_gen.latents.space import LatentSpace
 from asdbench.generators.mimii_gen.pipeline import MimiiGenPipeline, load_pipeline
 from asdbench.generators.shared.captions import Description, caption
+from asdbench.pretrained import hub
 
 NUM_SAMPLES = 8000  # 25 latent frames
 CAPTIONS = ["a normal fan", "an anomalous fan with a severe fault: clogging", "a valve"]
@@ -584,6 +585,7 @@ def test_hub_that_cannot_be_reached(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: Any, **__: Any) -> str:
         raise OSError("the hub is not there.")
 
+    monkeypatch.setattr(hub, "_hub_answers", lambda: False)
     monkeypatch.setattr(checkpoint.huggingface_hub, "snapshot_download", fail)
     with pytest.raises(UserError, match=r"'someone/model' .*not there\); download it elsewhere with 'hf download"):
         load_pipeline("someone/model")

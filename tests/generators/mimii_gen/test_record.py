@@ -133,15 +133,15 @@ def test_a_table_that_lost_a_clip_is_refused(model: Path) -> None:
 
 
 def codec_folder(folder: Path, clips: pd.DataFrame) -> Path:
-    """The folder of a codec, as far as it tells what was heard."""
+    """The folder of a codec, with the table of its training clips."""
     folder.mkdir()
     clips[list(CODEC_COLUMNS)].to_csv(folder / RECORD, index=False)
     return folder
 
 
 def test_a_model_has_heard_what_its_codec_was_trained_on(model: Path, tmp_path: Path) -> None:
-    heard = codec_folder(tmp_path / "codec", pd.DataFrame([row(1), row(2, condition="normal", machine="pump")]))
-    write_record(model, [row(0), row(1)], codec_clips(str(heard)))
+    codec = codec_folder(tmp_path / "codec", pd.DataFrame([row(1), row(2, condition="normal", machine="pump")]))
+    write_record(model, [row(0), row(1)], codec_clips(str(codec)))
     found = MimiiGen(checkpoint=str(model)).learnt_from(None)
     assert found is not None
     assert list(found["content_hash"]) == ["hash 0", "hash 1", "hash 2"]
@@ -153,8 +153,8 @@ def test_a_model_has_heard_what_its_codec_was_trained_on(model: Path, tmp_path: 
 
 
 def test_a_benchmark_refuses_to_test_on_what_the_codec_has_heard(model: Path, clips: ClipSet, tmp_path: Path) -> None:
-    heard = codec_folder(tmp_path / "codec", clips.frame)
-    write_record(model, [row(0)], codec_clips(str(heard)))
+    codec = codec_folder(tmp_path / "codec", clips.frame)
+    write_record(model, [row(0)], codec_clips(str(codec)))
     roles = Roles(fit=clips.select([]), pool=clips.select([0, 1]), test=clips.select([2]))
     with pytest.raises(UserError, match="learnt from 1 of the 1 clips that this benchmark tests on"):
         refuse_leaks(MimiiGen(checkpoint=str(model)).learnt_from(None), clips, roles, "same-machine")
@@ -169,8 +169,8 @@ def test_downloaded_codecs_tell_of_no_clips() -> None:
 
 @pytest.mark.parametrize("damage", ["lost", "shortened", "no table"])
 def test_what_the_codec_has_heard_cannot_get_lost(model: Path, tmp_path: Path, damage: str) -> None:
-    heard = codec_folder(tmp_path / "codec", pd.DataFrame([row(1), row(2)]))
-    write_record(model, [row(0)], codec_clips(str(heard)))
+    codec = codec_folder(tmp_path / "codec", pd.DataFrame([row(1), row(2)]))
+    write_record(model, [row(0)], codec_clips(str(codec)))
     path = model / CODEC_RECORD
     lines = path.read_text().splitlines(keepends=True)
     if damage == "lost":

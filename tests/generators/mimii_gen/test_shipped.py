@@ -1,4 +1,4 @@
-"""The built-in model: it loads, tells what it has learnt from, and makes clips of every machine it knows."""
+"""The built-in model: it loads, lists what it has learnt from, and makes clips of every machine it knows."""
 
 from __future__ import annotations
 

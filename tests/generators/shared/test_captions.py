@@ -26,11 +26,11 @@ from asdbench.generators.shared.captions import (
     Description,
     Vocabulary,
     caption,
+    omitted,
     paraphrase_of,
     read_captions,
     seen,
     unseen,
-    untold,
     write_captions,
 )
 
@@ -74,12 +74,12 @@ def check_tells_all(description: Description, sentence: str) -> None:
         assert has_word("normal", sentence.lower()) and "anomal" not in sentence.lower()
     else:
         assert has_word("anomalous", sentence.lower()) and "normal" not in sentence.lower()
-    told = [value.replace("_", " ") for value in description.attributes.values()]
-    told += [description.fault.replace("_", " ")] if description.fault else []
-    told += [description.severity_word] if description.severity_word else []
-    told += [description.domain] if description.domain in ("source", "target") else []
-    told += [description.section] if description.section != "00" else []
-    for value in filter(None, told):
+    stated = [value.replace("_", " ") for value in description.attributes.values()]
+    stated += [description.fault.replace("_", " ")] if description.fault else []
+    stated += [description.severity_word] if description.severity_word else []
+    stated += [description.domain] if description.domain in ("source", "target") else []
+    stated += [description.section] if description.section != "00" else []
+    for value in filter(None, stated):
         assert has_word(value, sentence), (value, sentence)
 
 
@@ -101,7 +101,7 @@ class TestTemplates:
             machine = "slide rail" if description.machine == "slider" else description.machine
             assert has_word(machine, sentence.lower())
             check_tells_all(description, sentence)
-            assert not untold(description, sentence)
+            assert not omitted(description, sentence)
             assert sentence not in found, (description, found[sentence])
             found[sentence] = description
         assert len(found) > 4000
@@ -187,13 +187,13 @@ class TestMetadataText:
 
 def test_what_a_caption_leaves_out() -> None:
     description = Description("ToyCar", "anomaly", {"spd": "3", "car": "C2"}, fault="bent_axle", severity=1.0)
-    assert untold(description, "A toy car, model c2, at speed 34") == [
+    assert omitted(description, "A toy car, model c2, at speed 34") == [
         "condition: anomalous",
         "spd: 3",
         "fault: bent axle",
         "severity: moderate",
     ]
-    assert untold(Description("fan", "normal", {"x": ""}), "normal fan") == []
+    assert omitted(Description("fan", "normal", {"x": ""}), "normal fan") == []
 
 
 class TestParaphraseOf:

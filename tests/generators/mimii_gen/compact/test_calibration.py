@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import soundfile
 import torch
 
 from asdbench import ClipSet
+from asdbench.generators.mimii_gen.compact import calibration
 from asdbench.generators.mimii_gen.compact.beginning import begin
 from asdbench.generators.mimii_gen.compact.calibration import _changes, calibrate
 from asdbench.generators.mimii_gen.compact.codec import CompactCodec
@@ -49,19 +51,52 @@ def changes(network: CompactNetwork, clips: ClipSet) -> float:
     return float(np.mean(made) / np.mean(real))
 
 
-@pytest.mark.parametrize("wrong", [-0.4, 0.4])
-def test_clips_that_are_made_again_change_from_frame_to_frame_as_the_clips_do(
-    clips: ClipSet, tmp_path: Path, wrong: float
-) -> None:
+def untrained(examples: Examples, wrong: float) -> CompactNetwork:
+    """A network at the beginning of a training, with a shape that was learnt wrongly."""
     torch.manual_seed(0)
     network = CompactNetwork(bands=32, clip_dim=6, frame_dim=3, width=8).eval()
-    examples = Examples(clips, SPECTRA, tmp_path / "spectra")
     begin(network, examples, SPECTRA)
-    network.noise_log_shape += wrong  # a shape that was learnt wrongly
+    network.noise_log_shape += wrong
+    return network
+
+
+@pytest.mark.parametrize("wrong", [-0.4, 0.4])
+def test_clips_that_are_made_again_change_from_frame_to_frame_as_the_clips_do(
+    clips: ClipSet, tmp_path: Path, wrong: float, capsys: pytest.CaptureFixture[str]
+) -> None:
+    examples = Examples(clips, SPECTRA, tmp_path / "spectra")
+    network = untrained(examples, wrong)
     assert abs(changes(network, clips) - 1) > 0.15
     calibrate(network, examples, SPECTRA, 0)
     assert changes(network, clips) == pytest.approx(1.0, abs=0.05)
     once = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     calibrate(network, examples, SPECTRA, 0)
     assert all(torch.equal(tensor, once[name]) for name, tensor in network.state_dict().items())
+    assert capsys.readouterr().err == ""
     assert int(network.active.sum()) >= 1 and float(network.wander) == pytest.approx(1e-3, rel=0.25)
+
+
+@pytest.mark.parametrize(("wrong", "rounds"), [(-3.0, 2), (3.0, 2), (0.4, 0)])
+def test_a_calibration_that_ends_at_its_limits_says_how_far_it_is_off(
+    clips: ClipSet,
+    tmp_path: Path,
+    wrong: float,
+    rounds: int,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(calibration, "_ROUNDS", rounds)
+    examples = Examples(clips, SPECTRA, tmp_path / "spectra")
+    network = untrained(examples, wrong)
+    calibrate(network, examples, SPECTRA, 0)
+    sentence = (
+        rf"asdbench: warning: the calibration of the compact codec has not converged after {rounds} rounds: the "
+        r"frame-to-frame changes of resynthesised clips are off by ([\d.]+) % \(root mean square over the bands\), "
+        r"expected at most 5 %, with the factor of (\d+) of 32 bands at its limit, 0\.5 or 1\.5; "
+        r"detectors may recognise the codec\n"
+    )
+    found = re.fullmatch(sentence, capsys.readouterr().err)
+    assert found is not None
+    assert float(found[1]) == pytest.approx(100 * abs(changes(network, clips) - 1), rel=0.2)
+    at_limit = int(((network.calibration == 0.5) | (network.calibration == 1.5)).sum())
+    assert int(found[2]) == at_limit and (at_limit > 8) == (rounds > 0)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from asdbench import ClipSet, UserError
-from asdbench.generators.mimii_gen.compact.codec import CompactCodec, _quantized, _restored, is_compact
+from asdbench.generators.mimii_gen.compact.codec import CompactCodec, _quantized, _restored
 from asdbench.generators.mimii_gen.compact.network import CompactNetwork
 from asdbench.generators.mimii_gen.latents.interface import codec_of, load_codec
 
@@ -42,11 +42,13 @@ def test_shapes(codec: CompactCodec, codes: torch.Tensor) -> None:
     assert codec.decode(latents[:1]).shape == (1, 139 * 256)
 
 
+@pytest.mark.filterwarnings("error::RuntimeWarning")
 @pytest.mark.parametrize("samples", [1, 255, 256, 1023, 1024, 35199])
 def test_frames_of_any_length_hold_their_samples(codec: CompactCodec, samples: int) -> None:
     coded = codec.encode(torch.full((1, samples), 0.01))
     assert coded.shape[2] == codec.num_frames(samples)
-    assert codec.decode(codec.latents(coded), samples).shape == (1, samples)
+    made = codec.decode(codec.latents(coded), samples)
+    assert made.shape == (1, samples) and bool(torch.isfinite(made).all())
 
 
 def test_codes_fit_16_bits_and_round_by_less_than_a_thousandth(codec: CompactCodec, codes: torch.Tensor) -> None:
@@ -126,13 +128,6 @@ def test_the_identity_is_that_of_the_weights(codec: CompactCodec, compact_codec:
         changed = CompactNetwork.from_pretrained(compact_codec)
         changed.state_dict()[name][0] += 1e-3
         assert CompactCodec(changed).identity != codec.identity
-
-
-def test_which_folders_hold_a_compact_codec(compact_codec: Path, tiny_codec: Path, tmp_path: Path) -> None:
-    assert is_compact(str(compact_codec)) and not is_compact(str(tiny_codec))
-    assert not is_compact("facebook/encodec_24khz") and not is_compact(str(tmp_path))
-    (tmp_path / "config.json").write_text("[1")
-    assert not is_compact(str(tmp_path))
 
 
 def test_a_network_that_was_never_trained_is_refused(compact_codec: Path) -> None:

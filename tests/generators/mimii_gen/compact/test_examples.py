@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import errno
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pytest
@@ -24,9 +26,9 @@ def test_frames_and_lines_are_those_of_the_clips(machine_clips: ClipSet, tmp_pat
 
 
 def test_clips_are_analysed_once(machine_clips: ClipSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[tuple[int, int]] = []
-    first = Examples(machine_clips, SPECTRA, tmp_path, lambda done, total: told.append((done, total)))
-    assert told == [(done, 12) for done in range(13)]
+    calls: list[tuple[int, int]] = []
+    first = Examples(machine_clips, SPECTRA, tmp_path, lambda done, total: calls.append((done, total)))
+    assert calls == [(done, 12) for done in range(13)]
     monkeypatch.setattr(Examples, "_analyse", None)
     again = Examples(machine_clips, SPECTRA, tmp_path)
     np.testing.assert_array_equal(again.frames(11), first.frames(11))
@@ -45,6 +47,21 @@ def test_an_analysis_that_was_interrupted_begins_again(
         Examples(machine_clips, SPECTRA, tmp_path, stop)
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
     assert len(Examples(machine_clips, SPECTRA, tmp_path)) == 12
+
+
+def test_lines_are_written_whole_or_not_at_all(
+    machine_clips: ClipSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(file: BinaryIO, array: np.ndarray) -> None:
+        file.write(b"half of the lines")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(np, "save", full)
+        with pytest.raises(OSError, match="No space left"):
+            Examples(machine_clips, SPECTRA, tmp_path)
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["frames.f16"]
+    assert Examples(machine_clips, SPECTRA, tmp_path).lines.shape == (12, 2, 32)
 
 
 def test_clips_are_resampled_to_the_rate_of_the_codec(machine_clips: ClipSet, tmp_path: Path) -> None:

@@ -118,3 +118,14 @@ def test_lines_that_are_too_weak_are_left_out() -> None:
     assert lines.share.tolist() == [0.0, 0.06, 1.0]
     assert lines.place.tolist() == [0.0, 1.0, -0.5]
     assert lines.array().shape == (2, 3)
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+@pytest.mark.parametrize("power", [0.0, 5e-324, 1e-16, 1e30, 1e308, math.inf])
+def test_powers_are_finite_however_strong_the_bands_are(power: float) -> None:
+    lines, largest = Lines(np.ones(BANDS), np.zeros(BANDS)), float(np.finfo(np.float32).max)
+    powers, of_lines = ANALYSIS.powers(lines, np.full(BANDS, power))
+    assert np.isfinite(powers).all() and np.isfinite(of_lines).all()
+    unit, of_unit = ANALYSIS.powers(lines, np.ones(BANDS))
+    np.testing.assert_allclose(powers, min(power, largest) * unit, rtol=1e-12, atol=1e-320)
+    np.testing.assert_allclose(of_lines, min(power, largest) * of_unit, rtol=1e-12, atol=1e-318)

@@ -78,9 +78,13 @@ def test_spreading_takes_the_gains_of_bands_to_bins_as_a_mean() -> None:
     assert not sums[~SPECTRA.covered].any() and SPECTRA.empty_bands() == 0
 
 
-@pytest.mark.parametrize(("rate", "window"), [(8000, 512), (16000, 1024), (22050, 1024), (44100, 2048), (48000, 4096)])
-def test_windows_last_about_64_ms_at_any_rate(rate: int, window: int) -> None:
-    assert CompactSettings(sample_rate=rate).spectra.window == window
+@pytest.mark.parametrize(
+    ("rates", "milliseconds"), [((8000, 16000, 32000), 64), ((11025, 22050, 44100), 46), ((12000, 24000, 48000), 85)]
+)
+def test_windows_are_powers_of_2_that_last_46_to_85_ms(rates: tuple[int, ...], milliseconds: int) -> None:
+    for rate in rates:
+        window = CompactSettings(sample_rate=rate).spectra.window
+        assert window & (window - 1) == 0 and round(1000 * window / rate) == milliseconds
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from asdbench import ClipSet, UserError
 from asdbench.generators.mimii_gen.compact import training as module
 from asdbench.generators.mimii_gen.compact.examples import Examples
 from asdbench.generators.mimii_gen.compact.learning import learn_compact
+from asdbench.generators.mimii_gen.compact.network import CompactNetwork
 from asdbench.generators.mimii_gen.compact.settings import CompactSettings
 from asdbench.generators.mimii_gen.compact.training import Trained, train
 from asdbench.generators.mimii_gen.training import notes
@@ -95,6 +97,26 @@ def test_a_killed_training_goes_on_from_its_last_checkpoint(
     ]
     again = run(examples, tmp_path / "parts")
     assert losses(again) == losses(whole) and same_weights(again, whole)
+
+
+def test_a_codec_is_calibrated_once(examples: Examples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[int] = []
+
+    def counted(network: CompactNetwork, *others: Any) -> None:
+        calls.append(len(calls))
+        calibrate(network, *others)
+
+    calibrate = module.calibrate
+    monkeypatch.setattr(module, "calibrate", counted)
+    first = run(examples, tmp_path)
+    assert calls == [0] and not torch.equal(first.network.calibration, torch.ones(SETTINGS.bands))
+    assert same_weights(run(examples, tmp_path), first) and calls == [0]
+    (kept,) = tmp_path.glob("calibration-*.safetensors")
+    kept.write_bytes(kept.read_bytes()[:-1])
+    assert same_weights(run(examples, tmp_path), first) and calls == [0, 1]  # a damaged one is made anew
+    other = tmp_path / "other"
+    shutil.copytree(tmp_path, other, ignore=shutil.ignore_patterns("checkpoints"))
+    assert not same_weights(run(examples, other, seed=1), first) and calls == [0, 1, 2]  # of other weights
 
 
 def test_another_training_in_the_same_folder_is_refused(examples: Examples, tmp_path: Path) -> None:

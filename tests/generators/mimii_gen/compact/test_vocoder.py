@@ -97,7 +97,7 @@ def test_a_line_stands_above_the_noise_as_in_a_real_tone_and_not_without_sinusoi
     assert height(made, found) == pytest.approx(height(real, hz), abs=2)
     assert height(without, found) < height(real, hz) - 10
     apart = np.abs(np.arange(BANDS) - band) != 1  # a neighbour has more of the line's skirts than its own noise
-    for waveform in (made, without):  # the log-mel frames do not tell them apart
+    for waveform in (made, without):  # the log-mel frames do not distinguish them
         away = SPECTRA.decibels(waveform)[4:-4].mean(axis=0) - decibels[4:-4].mean(axis=0)
         assert np.abs(away[apart]).max() < 0.7
 
@@ -114,3 +114,14 @@ def test_any_length_can_be_made_and_follows_from_the_seed(samples: int) -> None:
 def test_digital_silence_stays_silent() -> None:
     waveform = make(np.full(BANDS, -160.0), log_shape_of_noise(), num_samples=5000)
     assert np.isfinite(waveform).all() and np.abs(waveform).max() < 1e-6
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+@pytest.mark.parametrize("level", [-1e4, 1e4])
+def test_levels_that_no_sound_has_give_a_finite_waveform(level: float) -> None:
+    lines = Lines(np.eye(BANDS)[9], np.zeros(BANDS))
+    made = make(np.full(BANDS, level), log_shape_of_noise(), lines, num_samples=16000)
+    assert np.isfinite(made).all()
+    if level > 0:
+        loudest = make(np.full(BANDS, 200.0), log_shape_of_noise(), lines, num_samples=16000)
+        np.testing.assert_array_equal(made, loudest)

@@ -11,7 +11,6 @@ import torch
 from transformers import EncodecConfig, EncodecModel
 
 from asdbench import ClipSet, UserError
-from asdbench.generators.mimii_gen.latents import cache as latent_cache
 from asdbench.generators.mimii_gen.latents.cache import LatentCache
 from asdbench.generators.mimii_gen.latents.codec import Codec
 
@@ -170,7 +169,7 @@ def test_a_writer_that_is_stopped_leaves_no_half_file(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(latent_cache.os, "replace", stop)
+        patch.setattr(os, "replace", stop)
         with pytest.raises(KeyboardInterrupt):
             cache.add(clips)
     assert _files(tmp_path / "cache") == []

@@ -35,7 +35,7 @@ def example(number: int, machine: str = "fan", condition: str = "normal", captio
 
 
 class Cache:
-    """Codes whose values tell the clip (codebook 0) and the frame (codebook 1)."""
+    """Codes whose values give the clip (codebook 0) and the frame (codebook 1)."""
 
     def __init__(self, lengths: Sequence[int], clip_dim: int = 0) -> None:
         self._lengths, self.codec = lengths, SimpleNamespace(clip_dim=clip_dim)

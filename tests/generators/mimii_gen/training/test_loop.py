@@ -538,7 +538,7 @@ def test_a_tracker_that_is_not_installed_is_named_with_the_way_to_get_it(
         bench.train(tmp_path, replace(SETTINGS, tracker="comet_ml"))
 
 
-# -- what is told meanwhile
+# -- what is reported meanwhile
 
 
 def test_progress_and_previews(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -571,11 +571,11 @@ def test_progress_and_previews(bench: Bench, tmp_path: Path, monkeypatch: pytest
 def test_a_tracker_is_told_the_history(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from accelerate import Accelerator
 
-    told: list[tuple[int, dict[str, float]]] = []
-    monkeypatch.setattr(Accelerator, "log", lambda self, values, step: told.append((step, values)))
+    logged: list[tuple[int, dict[str, float]]] = []
+    monkeypatch.setattr(Accelerator, "log", lambda self, values, step: logged.append((step, values)))
     trained = bench.train(tmp_path)
-    assert [step for step, _ in told] == [2, 4, 6]
-    assert "validation_loss" not in told[0][1] and told[2][1]["validation_loss"] == trained.validation_loss
+    assert [step for step, _ in logged] == [2, 4, 6]
+    assert "validation_loss" not in logged[0][1] and logged[2][1]["validation_loss"] == trained.validation_loss
 
 
 if __name__ == "__main__":  # one of the processes of `test_two_processes_train_as_one`

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from asdbench.generators.texture.kept import kept
+from asdbench.generators.shared.kept import kept
 
 
 def test_a_result_is_computed_once_for_what_it_depends_on(tmp_path: Path) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import secrets
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..shared.disk import os_errors
+from .disk import os_errors, whole_file
 
 __all__ = ["kept"]
 
@@ -35,7 +33,7 @@ def kept(folder: Path, what: str, depends_on: Any, compute: Callable[[], Arrays]
     path = folder / f"{what}-{digest}.safetensors"
     found = _read(path)
     if found is None:
-        found = {name: np.ascontiguousarray(array) for name, array in compute().items()}
+        found = {name: np.asarray(array, order="C") for name, array in compute().items()}
         _write(path, found)
     return found
 
@@ -53,17 +51,10 @@ def _read(path: Path) -> Arrays | None:
 
 
 def _write(path: Path, arrays: Arrays) -> None:
-    """Write beside the file and rename, so that there is never half a file."""
     from safetensors.numpy import save_file
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        with os_errors(path):
-            save_file(dict(arrays), part, {"checksum": _checksum(arrays)})
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    with whole_file(path) as part, os_errors(path):
+        save_file(dict(arrays), part, {"checksum": _checksum(arrays)})
 
 
 def _checksum(arrays: Arrays) -> str:
