@@ -91,7 +91,7 @@ def test_a_calibration_that_ends_at_its_limits_says_how_far_it_is_off(
     calibrate(network, examples, SPECTRA, 0)
     sentence = (
         rf"asdbench: warning: the calibration of the compact codec has not converged after {rounds} rounds: the "
-        r"frame-to-frame changes of resynthesised clips are off by ([\d.]+) % \(root mean square over the bands\), "
+        r"changes of resynthesised clips are off by ([\d.]+) % \(root mean square over the bands\), "
         r"expected at most 5 %, with the factor of (\d+) of 32 bands at its limit, 0\.5 or 1\.5; "
         r"detectors may recognise the codec\n"
     )
