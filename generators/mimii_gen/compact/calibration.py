@@ -67,7 +67,8 @@ def calibrate(network: CompactNetwork, examples: Examples, spectra: Spectra, see
     network.wander.fill_(float(np.median(wanders)) if wanders else 0.0)
     network.calibration.fill_(1.0)
     network.clip_calibration.zero_()
-    decoder, of_noise, missing = Decoder(network, analysis), _changes_of_noise(spectra), []
+    decoder, of_noise = Decoder(network, analysis), _changes_of_noise(spectra)
+    missing: list[Array] = []
     for turn in range(_ROUNDS + 1):
         missing, noise = [], []
         for index, (latents, clip), real in zip(chosen, coded, wanted, strict=True):
