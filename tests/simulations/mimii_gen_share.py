@@ -7,7 +7,8 @@ was not trained on: the share of the variance of v that the U-Net predicts, for 
 can be predicted of it, so that zero is what the best prior knows that is conditioned on the noise level alone; the same
 for the network of clip latents; and, for the clip latent, the share of the variance of the static spectrum it stands
 for (in dB squared) that is predicted, over all clips and within machine and condition, beside what a white prior
-predicts.
+predicts. Models of an EnCodec have no clip latent; there, the share over a prior that knows mean and variance of each
+dimension of other clips stands beside.
 """
 
 from __future__ import annotations
@@ -33,12 +34,13 @@ DRAWS = 4
 
 
 def encoded(
-    pipeline: MimiiGenPipeline, machine: str, count: int
+    pipeline: MimiiGenPipeline, machine: str, count: int, seconds: float | None
 ) -> tuple[torch.Tensor, torch.Tensor, list[str], list[str]]:
     """Frames and clip latents of held-out clips, normalised; their captions and conditions."""
     with tempfile.TemporaryDirectory() as folder:
         real = simulated(machine, Path(folder), 27, count)
-        latents = torch.cat([pipeline._encode([real.waveform(place)]) for place in range(len(real))])
+        samples = None if seconds is None else round(seconds * 16000)
+        latents = torch.cat([pipeline._encode([real.waveform(place)[:samples]]) for place in range(len(real))])
     texts = [caption(Description.of_clip(row), 0) for row in records(real.frame)]
     return *split_clip(latents, pipeline._codec.clip_dim), texts, list(real.frame["condition"])
 
@@ -64,6 +66,18 @@ def predicted(
     return torch.stack(shares).mean(0), torch.stack(estimates)
 
 
+def _left_by_variances(clean: torch.Tensor, sigma: float) -> float:
+    """Mean squared error of v of the best linear prediction from a value itself, by dimension (Wiener).
+
+    Mean and variance of each dimension are those of the machine's clips themselves, which flatters the prior.
+    """
+    variance = clean.var(dim=(0, 3), correction=0)
+    signal, noise = 1 / (1 + sigma**2), sigma**2 / (1 + sigma**2)
+    noisy = signal * variance + noise
+    together = (1 - variance) * (signal * noise) ** 0.5  # covariance of v with the noisy value
+    return float((signal + noise * variance - together.square() / noisy).mean())
+
+
 def static_spectra(pipeline: MimiiGenPipeline, clips: torch.Tensor) -> torch.Tensor:
     """Static level of each band in dB that normalised clip latents stand for, shape (..., bands)."""
     codec = pipeline._codec
@@ -78,20 +92,23 @@ def static_spectra(pipeline: MimiiGenPipeline, clips: torch.Tensor) -> torch.Ten
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("model", help="folder of a model with a compact codec that predicts v")
+    parser.add_argument("model", help="folder of a model that predicts v")
     parser.add_argument("--clips", type=int, default=15, help="of each domain and condition")
     parser.add_argument("--machines", default=",".join(MACHINES))
+    parser.add_argument("--seconds", type=float, help="of each clip, from its start; by default all")
     given = parser.parse_args()
     pipeline = load_pipeline(given.model)
-    if pipeline.scheduler.config.prediction_type != "v_prediction" or pipeline.clip_network is None:
-        raise SystemExit(f"{given.model}: expected a model with a compact codec that predicts v")
+    if pipeline.scheduler.config.prediction_type != "v_prediction":
+        raise SystemExit(f"{given.model}: expected a model that predicts v")
     frames_rows, clips, texts, groups = [], [], [], []
     for machine in given.machines.split(","):
-        frames, clip, captions, conditions = encoded(pipeline, machine, given.clips)
+        frames, clip, captions, conditions = encoded(pipeline, machine, given.clips, given.seconds)
         row: dict[str, Any] = {"machine": machine}
         for sigma in SIGMAS:
             errors, _ = predicted(pipeline, pipeline.unet, frames, captions, sigma, clip)
             row[f"sigma {sigma:g}"] = float(1 - errors[0].sum() / errors[1].sum())
+            if pipeline.clip_network is None:
+                row[f"over variances {sigma:g}"] = 1 - float(errors[0].mean()) / _left_by_variances(frames, sigma)
         row["mean"] = float(np.mean([row[f"sigma {sigma:g}"] for sigma in SIGMAS]))
         frames_rows.append(row)
         clips.append(clip)
@@ -99,6 +116,8 @@ def main() -> None:
         groups += [f"{machine} {condition}" for condition in conditions]
     print("U-Net: share of v over the prior that knows the noise level only")
     print(pd.DataFrame(frames_rows).round(3).to_string(index=False))
+    if pipeline.clip_network is None:
+        return
     clean = torch.cat(clips)
     spectra = static_spectra(pipeline, clean)
     total = (spectra - spectra.mean(0)).square().mean()
