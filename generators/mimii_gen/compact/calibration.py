@@ -42,11 +42,10 @@ a window are so far apart. Changes over half a window alone leave those over a w
 _PENALTY = 16.0
 """Of the slopes of the linear function, as clips that have none: the variances of two clips differ by chance by 2 %."""
 _SMOOTHING = 9
-"""Bands over which corrections are averaged, for what 64 clips say of one band is noisy."""
+"""Bands over which corrections are averaged, for what some clips say of one band is noisy."""
 _RANGE = (0.5, 1.5)
 _TOLERANCE = 0.05
-"""Relative error of the changes, as a root mean square over the bands, above which the calibration has not converged.
-For 64 clips of 10 s and a network that was trained for 3000 steps it is 0.01 after two rounds."""
+"""Relative error of the changes, as a root mean square over the bands, above which the calibration has not converged."""
 
 
 @torch.no_grad()
