@@ -45,7 +45,7 @@ _SMOOTHING = 9
 """Bands over which corrections are averaged, for what some clips say of one band is noisy."""
 _RANGE = (0.5, 1.5)
 _TOLERANCE = 0.05
-"""Relative error of the changes, as a root mean square over the bands, above which the calibration has not converged."""
+"""Relative error of the changes, root mean square over the bands, above which the calibration has not converged."""
 
 
 @torch.no_grad()
