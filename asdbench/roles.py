@@ -55,12 +55,14 @@ def assign_roles(clips: ClipSet, holdout: Holdout) -> Roles:
 
     divide("train", "normal training clips", train & normal, holdout.train)
     divide("normal", "normal test clips", ~train & normal, holdout.normal)
-    beside = frame["group"].isin(frame["group"][~train & normal]).to_numpy()
-    held |= ~train & anomaly & frame["group"].isin(frame["group"][held & ~train & normal]).to_numpy()
+    # Anomalies follow the normal clips of their group, unless these had to be divided: then they are divided as well.
+    kept, given = (set(frame["group"][~train & normal & where]) for where in (~held, held))
+    follows = ~train & anomaly & frame["group"].isin(kept ^ given).to_numpy()
+    held |= follows & frame["group"].isin(given).to_numpy()
     amount = holdout.anomaly
     if amount >= 1:
         amount = max(0.0, amount - int((held & ~train & anomaly).sum()))
-    divide("anomaly", "anomalous test clips", ~train & anomaly & ~beside, amount)
+    divide("anomaly", "anomalous test clips", ~train & anomaly & ~follows, amount)
     roles = np.where(held, "pool", np.where(train, "fit", "test"))
     labelled = np.char.add(roles.astype(str), np.where(anomaly, ", anomaly", ""))
     refuse_shared_audio(zip(labelled.tolist(), frame["path"], frame["content_hash"], strict=True))

@@ -123,5 +123,16 @@ def test_a_recording_that_is_divided_is_named_with_its_machine(clips):
     assert len(roles.pool.where(condition="anomaly")) == 6
 
 
+def test_a_recording_with_both_conditions_that_has_to_be_divided_leaves_anomalies_to_both_sides(clips):
+    groups = ["one" if split == "test" else f"n{place}" for place, (split, _) in enumerate(_labels(clips))]
+    roles = assign_roles(with_groups(clips, groups), Holdout())
+    assert len(roles.pool.where(condition="anomaly")) == len(roles.test.where(condition="anomaly")) == 6
+    assert len(roles.pool.where(condition="normal")) == len(roles.test.where(condition="normal")) == 6
+    assert [note.split(":")[0] for note in roles.notes] == [
+        "machine 'example', normal test clips",
+        "machine 'example', anomalous test clips",
+    ]
+
+
 def _labels(clips):
     return list(zip(clips.frame["split"], clips.frame["condition"], strict=True))
