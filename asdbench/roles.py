@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from asdbench.clips import ClipSet
-from asdbench.errors import UserError
+from asdbench.copies import pairs_named
+from asdbench.errors import NotApplicableError, UserError
 from asdbench.holding_out import held_out
 from asdbench.spec import Holdout
 
@@ -38,7 +39,8 @@ def assign_roles(clips: ClipSet, holdout: Holdout) -> Roles:
     divided and a note says so. See `asdbench.holding_out.held_out` for what is chosen.
 
     Raises:
-        UserError: there is nothing to fit on, or the same audio would have two roles (the message names the files).
+        NotApplicableError: the machine has no normal training clip.
+        UserError: all of these are held out, or the same audio would have two roles (the message names the files).
     """
     frame = clips.frame
     train = (frame["split"] == "train").to_numpy()
@@ -68,7 +70,7 @@ def assign_roles(clips: ClipSet, holdout: Holdout) -> Roles:
     refuse_shared_audio(zip(labelled.tolist(), frame["path"], frame["content_hash"], strict=True))
     fit = clips.select((roles == "fit") & normal)
     if not len(fit):
-        raise UserError(
+        raise (UserError if (train & normal).any() else NotApplicableError)(
             f"machine '{machine}' has no normal training clip left to fit detectors on "
             f"({int((train & normal).sum())} found, {int((held & train).sum())} of them held out)"
         )
@@ -82,7 +84,7 @@ def refuse_shared_audio(uses: Iterable[tuple[str, str, str]]) -> None:
         uses: (role, path, content hash) of each clip.
 
     Raises:
-        UserError: names the two files.
+        UserError: names the pairs of files.
     """
     seen: dict[str, tuple[str, str]] = {}
     found: list[str] = []
@@ -91,8 +93,7 @@ def refuse_shared_audio(uses: Iterable[tuple[str, str, str]]) -> None:
         if first[0] != role:
             found.append(f"{first[1]} ({_WORDS.get(first[0], first[0])}) and {path} ({_WORDS.get(role, role)})")
     if found:
-        more = f" (and {len(found) - 1} more pairs)" if len(found) > 1 else ""
-        raise UserError(f"the same audio has two roles: {found[0]}{more}; remove one of the files")
+        raise UserError(f"the same audio has two roles: {pairs_named(found)}; remove one of the files of each pair")
 
 
 _WORDS = {

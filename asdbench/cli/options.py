@@ -25,6 +25,13 @@ def split_names(context: click.Context, option: click.Parameter, value: str | No
     return tuple(dict.fromkeys(name.strip() for name in value.split(",") if name.strip())) if value else ()
 
 
+bad_clip_option = click.option(
+    "--on-bad-clip",
+    type=click.Choice(["error", "skip"]),
+    default="error",
+    show_default=True,
+    help="Refuse recordings that cannot be used, or leave them out and say so.",
+)
 plugin_option = click.option("--plugin", "plugin_files", multiple=True, type=FILE, help="Python file with plugins.")
 
 spec_options = [

@@ -6,7 +6,7 @@ import math
 from collections import defaultdict
 from collections.abc import Sequence
 
-from asdbench import UserError
+from asdbench import NotApplicableError, UserError
 from asdbench.datasets.folder.items import Item
 from asdbench.seeding import derive_seed
 
@@ -21,6 +21,7 @@ def split_items(items: Sequence[Item], test_fraction: float, seed: int) -> list[
     have every one of these that has two normal clips.
 
     Raises:
+        NotApplicableError: there is no normal clip.
         UserError: a group is given to both sides, an anomalous clip to training, or no normal clip is left to train on.
     """
     machine = items[0].machine
@@ -43,7 +44,7 @@ def split_items(items: Sequence[Item], test_fraction: float, seed: int) -> list[
     result = [split[_key(item)] for item in items]
     normal = [side for item, side in zip(items, result, strict=True) if item.condition == "normal"]
     if not normal:
-        raise UserError(f"machine '{machine}' has no normal clip; a detector is trained on normal clips")
+        raise NotApplicableError(f"machine '{machine}' has no normal clip; a detector is trained on normal clips")
     if "train" not in normal:
         raise UserError(
             f"machine '{machine}' has {len(normal)} normal clips but none is left for training: their groups hold "
