@@ -23,4 +23,13 @@ def test_mistakes_are_told_in_one_sentence(data_root, refusal, tmp_path):
         (tmp_path / folder).mkdir()
         for rate in (16000, 24000):
             audio.write(tmp_path / folder / f"{rate}.wav", [0.1, -0.1] * rate, rate)
-    assert "sample rate" in refusal("metrics", fan, tmp_path / "mixed")
+    (tmp_path / "mixed" / "empty.wav").write_bytes(b"")
+    assert "empty.wav: the file is empty" in refusal("metrics", fan, tmp_path / "mixed")
+
+
+def test_bad_files_are_left_out_when_asked(data_root, asdbench_command):
+    bad = sorted((data_root / "fan").rglob("*.wav"))[0]
+    bad.write_bytes(b"")
+    done = asdbench_command("metrics", data_root / "fan", data_root / "pump", "--on-bad-clip", "skip")
+    assert done.returncode == 0, done.stderr
+    assert f"skipped, since 1 recording cannot be used: {bad}: the file is empty" in done.stdout
