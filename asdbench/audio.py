@@ -22,6 +22,8 @@ from asdbench.wav_headers import CorrectedFile, Header, examine
 if TYPE_CHECKING:
     import soundfile
 
+_NO_LENGTH = 1 << 60
+"""libsndfile gives this many samples or more where it does not know how many there are."""
 _BLOCK = 1 << 18
 """Samples that are decoded at a time."""
 
@@ -110,9 +112,11 @@ def inspect(path: str | Path) -> AudioInfo:
 
 
 def duration(path: str | Path) -> float | None:
-    """How many seconds a file lasts, by its header; None where it cannot be opened."""
+    """How many seconds a file lasts, by its header; None where it cannot be read."""
     try:
         with _opened(path) as opened:
+            if opened.problem or rate_problem(opened.sample_rate, None):
+                return None
             return opened.num_samples / opened.sample_rate
     except _UnreadableError:
         return None
@@ -216,6 +220,8 @@ class _Opened:
     """
 
     def __init__(self, file: soundfile.SoundFile, header: Header, path: str | Path) -> None:
+        if file.frames >= _NO_LENGTH:
+            raise _UnreadableError("the header does not say how long the audio is", int(file.samplerate))
         self._file, self.header = file, header
         self.sample_rate, self.channels = int(file.samplerate), int(file.channels)
         part = samples_of(path, self.sample_rate)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from asdbench.progress import Progress
 from asdbench.roles import Roles, assign_roles
 from asdbench.seeding import derive_seed
 from asdbench.segments import file_of
-from asdbench.sound_clips import Inspect, SoundClips, sound_clips
+from asdbench.sound_clips import Inspect, SoundClips, sound_clips, tell_of_left_out
 from asdbench.spec import LoadedSpec
 from asdbench.store import Store, StoreError, file_stat, key_of
 
@@ -398,8 +398,7 @@ def divided_clips(loaded: LoadedSpec, sound: SoundClips) -> tuple[dict[str, Role
             left_out[machine] = str(error)
     if not roles:
         raise UserError(f"{loaded.place('dataset')}: {'; '.join(left_out.values())}")
-    for reason in left_out.values():
-        warn(f"{reason}; the other machines are used")
+    tell_of_left_out(left_out)
     return roles, left_out
 
 
@@ -420,16 +419,7 @@ def listed_clips(
         UserError: the dataset lists what is no clip.
     """
     with _plugin_errors(loaded):
-        tables, left_out = {}, {}
-        for machine in machines:
-            try:
-                tables[machine] = loaded.dataset.clips(machine, folder)
-            except NotApplicableError as error:
-                left_out[machine] = str(error)
-        if left_out and not tables:
-            raise UserError("; ".join(left_out.values()))
-        sound = sound_clips(tables, loaded.dataset, inspect, progress)
-    return replace(sound, left_out=left_out | sound.left_out)
+        return sound_clips(machines, loaded.dataset, inspect, folder, progress)
 
 
 def _plan_made_clips(plan: Plan, loaded: LoadedSpec, machine: str) -> Identity:

@@ -12,7 +12,7 @@ from asdbench.plan import Plan, choose_machines, fetch_recordings, finished, out
 from asdbench.progress import Progress
 from asdbench.roles import Roles, assign_roles
 from asdbench.settings_text import build_plugin
-from asdbench.sound_clips import sound_clips
+from asdbench.sound_clips import listed_sound_clips, sound_clips, tell_of_left_out
 from asdbench.spec import LoadedSpec
 from asdbench.store import Store
 
@@ -20,7 +20,7 @@ from asdbench.store import Store
 def of_folder(
     root: Path, dataset: str, assignments: Iterable[str], machines: Sequence[str], store: Store, progress: Progress
 ) -> ClipSet:
-    """All clips of a folder, training and test.
+    """All clips of a folder, training and test; machines without normal clips are left out with a warning.
 
     Args:
         root: the folder.
@@ -35,8 +35,8 @@ def of_folder(
     """
     reader = build_plugin(plugins.datasets.get(dataset), [f"root={str(root)!r}", *assignments])
     chosen = _chosen(machines, reader.machines(), str(root))
-    tables = {machine: reader.clips(machine, store.root) for machine in chosen}
-    sound = sound_clips(tables, reader, store.inspect_files, progress)
+    sound = sound_clips(chosen, reader, store.inspect_files, store.root, progress)
+    tell_of_left_out(sound.left_out)
     return ClipSet.concat(list(sound.sets.values()))
 
 
@@ -66,7 +66,7 @@ def normal_of_folder(
     if normal.empty:
         raise UserError(f"{root}: {name} has no normal training clip ({len(table)} clips found)")
     table = normal.reset_index(drop=True)
-    return sound_clips({name: table}, reader, store.inspect_files, progress, divided=False).sets[name]
+    return listed_sound_clips({name: table}, reader, store.inspect_files, progress, divided=False).sets[name]
 
 
 def of_benchmark(loaded: LoadedSpec, machines: Sequence[str], store: Store, progress: Progress) -> ClipSet:

@@ -11,6 +11,7 @@ from asdbench.clips import ClipSet
 from asdbench.copies import pairs_named
 from asdbench.errors import NotApplicableError, UserError
 from asdbench.holding_out import held_out
+from asdbench.segments import overlaps
 from asdbench.spec import Holdout
 
 
@@ -40,7 +41,8 @@ def assign_roles(clips: ClipSet, holdout: Holdout) -> Roles:
 
     Raises:
         NotApplicableError: the machine has no normal training clip.
-        UserError: all of these are held out, or the same audio would have two roles (the message names the files).
+        UserError: all of these are held out, or the same audio, or a part of it, would have two roles (the message
+            names the files).
     """
     frame = clips.frame
     train = (frame["split"] == "train").to_numpy()
@@ -68,6 +70,12 @@ def assign_roles(clips: ClipSet, holdout: Holdout) -> Roles:
     roles = np.where(held, "pool", np.where(train, "fit", "test"))
     labelled = np.char.add(roles.astype(str), np.where(anomaly, ", anomaly", ""))
     refuse_shared_audio(zip(labelled.tolist(), frame["path"], frame["content_hash"], strict=True))
+    if shared := overlaps(frame["path"].tolist(), roles.tolist()):
+        pairs = pairs_named([f"{one} and {other}" for one, other in shared])
+        raise UserError(
+            f"clips of a recording that overlap would have two roles: {pairs}; with so few recordings of machine "
+            f"'{machine}' clips must not overlap (hop_seconds as clip_seconds)"
+        )
     fit = clips.select((roles == "fit") & normal)
     if not len(fit):
         raise (UserError if (train & normal).any() else NotApplicableError)(

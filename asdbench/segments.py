@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 import os
 import re
+from collections import defaultdict
+from collections.abc import Sequence
 from fractions import Fraction
 
 _FRAGMENT = re.compile(r"(.+)#t=(\d+(?:\.\d+)?),(\d+(?:\.\d+)?)", re.DOTALL)
@@ -48,6 +50,28 @@ def cut(path: str, seconds: float, clip_seconds: float, hop_seconds: float) -> l
     count = math.floor((Fraction(seconds) + Fraction(1, 2 * 10**_DIGITS) - duration) / hop) + 1
     starts = [index * hop for index in range(max(0, count))]
     return [(f"{path}#t={_shown(start)},{_shown(start + duration)}", _shown(start)) for start in starts]
+
+
+def overlaps(places: Sequence[str], labels: Sequence[str]) -> list[tuple[str, str]]:
+    """Pairs of places that share a time of one file and have different labels, one pair for the later of the two.
+
+    Args:
+        places: files and parts of files.
+        labels: of each place.
+    """
+    files: dict[str, list[tuple[Fraction, Fraction, str, str]]] = defaultdict(list)
+    for place, label in zip(places, labels, strict=True):
+        name, times = _parts(place)
+        if times is not None:
+            files[name].append((*times, label, place))
+    found = []
+    for parts in files.values():
+        latest: dict[str, tuple[Fraction, str]] = {}
+        for start, end, label, place in sorted(parts):
+            others = (one for other, one in latest.items() if other != label and one[0] > start)
+            found += [(other, place) for _, other in sorted(others)[-1:]]
+            latest[label] = max((end, place), latest.get(label, (end, place)))
+    return found
 
 
 def _parts(place: str | os.PathLike[str]) -> tuple[str, tuple[Fraction, Fraction] | None]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from asdbench.audio import AudioInfo
@@ -38,6 +39,39 @@ class SoundClips:
 
 
 def sound_clips(
+    machines: Sequence[str], dataset: Dataset, inspect: Inspect, folder: Path, progress: Progress
+) -> SoundClips:
+    """List, inspect and divide the clips of machines; those without normal clips are left out.
+
+    Args:
+        machines: machine types of the dataset.
+        dataset: lists and divides the clips.
+        inspect: opens the files.
+        folder: see `asdbench.plugins.Dataset.clips`.
+        progress: shows how far that is.
+
+    Raises:
+        BadClipsError, UserError: as `listed_sound_clips`, or no machine is left.
+    """
+    tables, left_out = {}, {}
+    for machine in machines:
+        try:
+            tables[machine] = dataset.clips(machine, folder)
+        except NotApplicableError as error:
+            left_out[machine] = str(error)
+    if left_out and not tables:
+        raise UserError("; ".join(left_out.values()))
+    sound = listed_sound_clips(tables, dataset, inspect, progress)
+    return replace(sound, left_out=left_out | sound.left_out)
+
+
+def tell_of_left_out(left_out: Mapping[str, str]) -> None:
+    """Say which machines are left out, and why."""
+    for reason in left_out.values():
+        warn(f"{reason}; the other machines are used")
+
+
+def listed_sound_clips(
     tables: Mapping[str, pd.DataFrame],
     dataset: Dataset,
     inspect: Inspect,

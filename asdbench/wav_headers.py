@@ -1,8 +1,8 @@
 """What the header of an audio file says about its length, and how to read one whose header is wrong.
 
-Programs that write to a pipe do not know how much will come, recorders that lose power never fill the length in, and
-some firmware counts a few bytes too many. libsndfile reads most of these files to their end, those of length 0 not at
-all, and says nothing of files that were cut off.
+Programs that write to a pipe do not know how much will come, recorders that lose power leave a length of 0 or of some
+time before, and some firmware counts a few bytes too many. libsndfile reads most of these files to their end, those of
+length 0 not at all, and says nothing of files that were cut off.
 """
 
 from __future__ import annotations
@@ -13,11 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from asdbench.flac_headers import TOTAL_AT, unknown_total
+
 _UNKNOWN_LENGTH = 0x7FFF0000
 """Lengths from here on stand for an unknown one where the file is shorter: the largest that 31 or 32 bits hold, less
 what comes before (sox 0x7ffff000, ALSA 0x7fffffc0, ffmpeg 0xffffffff)."""
 _SLACK_BYTES, _SLACK_SHARE = 4096, 0.01
-"""A header that promises at most this beyond the end is wrong; one that promises more belongs to a truncated file."""
+"""A header that promises at most this beyond the end is wrong; one that promises more belongs to a truncated file. Of
+what a header leaves out, at most this may be anything."""
 _OGG_PAGE = 65307  # bytes at most
 _OGG_HEADER = 27
 
@@ -39,7 +42,7 @@ class Header:
 
 
 def examine(path: str | Path, size: int) -> Header:
-    """Compare the length that a file's header gives with the file: RIFF (WAV), RIFX, RF64, AIFF and Ogg are known.
+    """Compare the length in a file's header with the file: RIFF (WAV), RIFX, RF64, AIFF, FLAC and Ogg are known.
 
     Raises:
         OSError: the file cannot be read.
@@ -49,6 +52,9 @@ def examine(path: str | Path, size: int) -> Header:
         if magic == b"OggS":
             file.seek(max(0, size - _OGG_PAGE))
             return Header(missing=0 if _has_whole_last_page(file.read()) else 1)
+        if magic == b"fLaC":
+            total = unknown_total(file, size)
+            return Header(is_off=bool(total), corrected=((TOTAL_AT, total),) if total else ())
         if magic not in (b"RIFF", b"RIFX", b"RF64", b"FORM"):
             return Header()
         order = "<" if magic in (b"RIFF", b"RF64") else ">"
@@ -80,11 +86,26 @@ def _compared(file: BinaryIO, start: int, promised: int, size: int, order: str, 
             return Header(is_off=True, corrected=((wide_at, struct.pack("<Q", there)),))
         return Header(is_off=True, corrected=((start - 4, struct.pack(f"{order}I", min(there, 0xFFFFFFFF))),))
     missing = promised - there
+    if missing < -_slack(promised) and not wide_at and _is_audio(file, start + promised, size, order):
+        return Header(is_off=True, corrected=((start - 4, struct.pack(f"{order}I", min(there, 0xFFFFFFFF))),))
     if missing <= 0 or there <= 0:
         return Header(missing=max(0, missing) if promised < _UNKNOWN_LENGTH else 0)
-    if (promised >= _UNKNOWN_LENGTH and not wide_at) or missing <= min(_SLACK_BYTES, _SLACK_SHARE * promised):
+    if (promised >= _UNKNOWN_LENGTH and not wide_at) or missing <= _slack(promised):
         return Header(is_off=True)
     return Header(missing=missing)
+
+
+def _slack(promised: int) -> float:
+    return min(_SLACK_BYTES, _SLACK_SHARE * promised)
+
+
+def _is_audio(file: BinaryIO, start: int, size: int, order: str) -> bool:
+    """Whether what comes after the audio that a header counts is audio too: neither chunks nor padding with zeros."""
+    after = start + start % 2
+    if _is_chunks(file, start, size, order) or _is_chunks(file, after, size, order):
+        return False
+    file.seek(start)
+    return any(file.read(_SLACK_BYTES))
 
 
 def _is_chunks(file: BinaryIO, start: int, size: int, order: str) -> bool:

@@ -232,6 +232,7 @@ WRONG_LENGTHS = {
     "ffmpeg to a pipe": (0xFFFFFFFF, 0xFFFFFFFF),
     "a recorder that lost power": (0, 0),
     "a recorder that lost power, with a length of the whole": (None, 0),
+    "a recorder that lost power, with a length of before": (None, 8000),
     "firmware that counts 16 bytes too many": (None, 16016),
     "firmware that counts 44 bytes too many": (None, 16044),
 }
@@ -265,6 +266,32 @@ def test_length_zero_in_rf64(tmp_path: Path) -> None:
     content[at + 16 : at + 24] = bytes(8)
     path.write_bytes(content)
     assert audio.inspect(path) == replace(right, has_wrong_length=True)
+
+
+@pytest.mark.parametrize(
+    ("rate", "channels", "subtype"), [(16000, 1, "PCM_16"), (44100, 2, "PCM_24"), (12345, 3, "PCM_S8")]
+)
+@pytest.mark.parametrize("num_samples", [8192, 160001, 1000003])
+def test_a_flac_from_a_pipe_is_read_to_its_end(tmp_path: Path, rate, channels, subtype, num_samples) -> None:
+    path = tmp_path / "clip.flac"
+    soundfile.write(path, noise(num_samples, channels), rate, subtype=subtype)
+    right, whole = audio.inspect(path), audio.read(path)
+    content = bytearray(path.read_bytes())
+    content[21], content[22:26] = content[21] & 0xF0, bytes(4)
+    path.write_bytes(content)
+    assert audio.inspect(path) == replace(right, has_wrong_length=True)
+    np.testing.assert_array_equal(audio.read(path), whole)
+    assert audio.duration(path) == num_samples / rate
+    path.write_bytes(content[:-100])
+    assert audio.inspect(path).problem == "the header does not say how long the audio is"
+    assert audio.duration(path) is None
+
+
+@pytest.mark.parametrize("end", [b"LIST" + struct.pack("<I", 1000) + bytes(1000), bytes(9000), b"TAG" + b"x" * 125])
+def test_what_stands_after_the_audio_is_not_heard(good: Path, end: bytes) -> None:
+    right = audio.inspect(good)
+    good.write_bytes(good.read_bytes() + end)
+    assert audio.inspect(good) == right
 
 
 def test_an_empty_wav_with_other_chunks_stays_empty(tmp_path: Path) -> None:

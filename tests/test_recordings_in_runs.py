@@ -142,7 +142,7 @@ def test_validate_opens_recordings_when_asked(rig, tmp_path, asdbench_command, r
     done = asdbench_command("validate", path, "--audio")
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [
-        "14 recordings of 1 machines can be used",
+        "14 recordings of 1 machine can be used",
         f"{path}: valid: 1 machine, 1 detector, 1 generator, 1 seed",
     ]
     for index in range(2):
@@ -152,5 +152,5 @@ def test_validate_opens_recordings_when_asked(rig, tmp_path, asdbench_command, r
     listed = asdbench_command("validate", path, "--audio").stdout.splitlines()
     assert listed == [f"{tmp_path}/data/rig/normal/{index}.wav: the file is empty (0 bytes)" for index in range(2)]
     done = asdbench_command("validate", path, "--audio", "--set", "dataset.on_bad_clip=skip")
-    assert done.stdout.splitlines()[0] == "12 recordings of 1 machines can be used, 2 are skipped"
+    assert done.stdout.splitlines()[0] == "12 recordings of 1 machine can be used, 2 are skipped"
     assert not (tmp_path / "runs").exists()

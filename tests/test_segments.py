@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from asdbench.segments import cut, file_of, samples_of
+from asdbench.segments import cut, file_of, overlaps, samples_of
 
 
 def test_a_place_without_a_fragment_is_a_whole_file() -> None:
@@ -61,3 +61,14 @@ def test_an_hour_gives_360_clips_of_ten_seconds() -> None:
     pieces = cut("x.wav", 3600.0, 10, 10)
     assert len(pieces) == 360
     assert pieces[-1] == ("x.wav#t=3590,3600", "3590")
+
+
+def test_overlaps_are_those_of_one_file_with_different_labels() -> None:
+    places = ["x.wav#t=0,10", "x.wav#t=10,20", "y.wav#t=5,15", "x.wav#t=20,30", "y.wav", "x.wav#t=5,15"]
+    assert overlaps(places, ["fit", "test", "test", "fit", "pool", "pool"]) == [
+        ("x.wav#t=0,10", "x.wav#t=5,15"),
+        ("x.wav#t=5,15", "x.wav#t=10,20"),
+    ]
+    assert overlaps(places, ["fit", "test", "test", "fit", "pool", "fit"]) == [("x.wav#t=5,15", "x.wav#t=10,20")]
+    assert overlaps(places, ["fit"] * 6) == []
+    assert overlaps(places[:5], ["fit", "test", "test", "fit", "pool"]) == []

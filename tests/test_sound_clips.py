@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -228,11 +229,52 @@ def test_long_recordings_are_cut_as_they_are_read(write, tmp_path) -> None:
     assert plan.left_out == {} and plan.skipped == {}
 
 
+def test_an_hour_is_360_clips_and_takes_no_more_memory_than_ten_minutes(tmp_path) -> None:
+    rate, peaks = 1000, {}
+    for minutes in (10, 60):
+        root = tmp_path / str(minutes)
+        for condition, length in (("normal", minutes), ("abnormal", 1)):
+            (root / condition).mkdir(parents=True)
+            soundfile.write(root / condition / "long.wav", noise(len(condition), rate * 60 * length), rate)
+        tracemalloc.start()
+        plan, store = planned(root, clip_seconds=10, machine="rig")
+        peaks[minutes] = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        clips = load_clips(store, plan.clips["rig"]).frame
+        assert clips["condition"].value_counts().to_dict() == {"normal": 6 * minutes, "anomaly": 6}
+    assert peaks[60] < peaks[10] + rate * 60 * 10 * 4  # less than the samples of ten other minutes
+
+
+def test_a_single_recording_is_divided_with_a_sentence_but_never_within_a_clip(tmp_path, capsys) -> None:
+    for seed, condition in enumerate(("normal", "abnormal")):
+        (tmp_path / "rig" / condition).mkdir(parents=True)
+        soundfile.write(tmp_path / "rig" / condition / "long.wav", noise(seed, 16000 * 12), 16000)
+    found = roles(tmp_path / "rig", clip_seconds=0.5)
+    assert [len(part) for part in (found.fit, found.test, found.pool)] == [12, 18, 18]
+    assert "'normal/long.wav', which is divided between training and test" in warnings(capsys)[0]
+    with pytest.raises(UserError, match=r"clips of a recording that overlap would have two roles: .*#t=.* and .*#t="):
+        planned(tmp_path / "rig", clip_seconds=0.5, hop_seconds=0.25)
+
+
 def test_a_recording_shorter_than_a_clip_is_named(write) -> None:
     root = write(*NORMAL, *ABNORMAL)
     soundfile.write(root / "normal" / "long.wav", noise(9, 32000), 16000)
     with pytest.raises(BadClipsError, match=r"12 recordings cannot be used: .*the recording ends after 0\.500 s"):
         planned(root, clip_seconds=1)
+
+
+def test_a_long_recording_that_cannot_be_read_is_named_once(write) -> None:
+    root = write(*NORMAL, *ABNORMAL)
+    log, broken = root / "normal" / "log.wav", root / "normal" / "truncated.wav"
+    soundfile.write(log, noise(0, 50000), 1)
+    soundfile.write(broken, noise(1, 160000), 16000)
+    broken.write_bytes(broken.read_bytes()[:100000])
+    with pytest.raises(BadClipsError) as caught:
+        planned(root, clip_seconds=0.25)
+    assert [(one.path.partition("#")[0], one.problem) for one in caught.value.bad] == [
+        (str(log), "the file has a sample rate of 1 Hz and cannot be read at 16000 Hz; expected 1000 to 768000 Hz"),
+        (str(broken), "the file is truncated (220044 bytes are missing)"),
+    ]
 
 
 def test_a_file_that_is_cut_is_noticed_when_it_changes(write, tmp_path) -> None:

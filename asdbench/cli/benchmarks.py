@@ -68,7 +68,7 @@ def validate(spec: str, overrides: tuple[str, ...], plugin_files: tuple[Path, ..
         "generator": loaded.generators,
         "seed": loaded.spec.seeds,
     }
-    parts = (f"{len(things)} {name}{'' if len(things) == 1 else 's'}" for name, things in counts.items())
+    parts = (_counted(len(things), name) for name, things in counts.items())
     if audio:
         click.echo(_opened(loaded, machines))
     click.echo(f"{spec}: valid: {', '.join(parts)}")
@@ -96,7 +96,12 @@ def _opened(loaded: LoadedSpec, machines: list[str]) -> str:
     usable, _ = divided_clips(loaded, sound)
     skipped = sum(map(len, sound.skipped.values()))
     count = sum(map(len, sound.sets.values()))
-    return f"{count} recordings of {len(usable)} machines can be used{f', {skipped} are skipped' if skipped else ''}"
+    what = f"{_counted(count, 'recording')} of {_counted(len(usable), 'machine')} can be used"
+    return what + (f", {skipped} {'is' if skipped == 1 else 'are'} skipped" if skipped else "")
+
+
+def _counted(count: int, name: str) -> str:
+    return f"{count} {name}{'' if count == 1 else 's'}"
 
 
 @click.command()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 from collections import defaultdict
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
+import yaml
 
 from asdbench import ClipSet, UserError
 from asdbench.clips import LABELS
@@ -227,8 +229,10 @@ def test_a_given_split_holds_for_the_whole_group(make) -> None:
 @pytest.mark.parametrize(
     ("manifest", "message"),
     [
-        ("path,condition,group\na.wav,0,x\nb.wav,0,x\nc.wav,1,x\n", r"none is left for training"),
-        ("path,condition,group\na.wav,0,x\nb.wav,0,x\n", r"one group of normal clips only"),
+        (
+            "path,condition,group,split\na.wav,0,x,test\nb.wav,0,x,\nc.wav,1,x,\n",
+            r"2 normal clips but none is left for training: all of them, or their groups, were given to the test side",
+        ),
         ("path,condition,split\na.wav,0,test\nb.wav,0,test\n", r"none is left for training"),
         ("path,condition\na.wav,1\nb.wav,1\n", r"machine 'rig' has no normal clip"),
         (
@@ -242,6 +246,45 @@ def test_a_given_split_holds_for_the_whole_group(make) -> None:
 def test_splits_that_cannot_be(make, manifest: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         by_manifest(make("a.wav", "b.wav", "c.wav", manifest=manifest))
+
+
+def divided(root: Path, **settings: object) -> tuple[dict[str, str], pd.DataFrame]:
+    """Sides by clip once the audio is known, and the clips; no two are copies."""
+    reader = FolderDataset(root=str(root), manifest="clips.csv", **settings)
+    frame = reader.clips("rig", root)
+    frame = frame.assign(content_hash=frame["clip_id"])
+    if "group" not in frame:
+        frame["group"] = frame["clip_id"]
+    return dict(zip(frame["clip_id"], reader.divide("rig", frame), strict=True)), frame
+
+
+def test_a_single_group_is_divided_with_a_sentence(make, capsys) -> None:
+    names = [f"{i}.wav" for i in range(6)]
+    rows = [f"{name},normal,monday" for name in names]
+    found, frame = divided(make(*names, manifest="\n".join(["path,condition,group", *rows])))
+    assert sorted(found.values()) == ["test"] * 3 + ["train"] * 3
+    assert set(frame["group"]) == {"monday"}
+    (note,) = warnings(capsys)
+    assert "machine 'rig': all 6 normal clips are of the group 'monday', which is divided between training and" in note
+
+
+def test_groups_that_all_hold_anomalies_are_divided_with_a_sentence(make, capsys) -> None:
+    names, manifest = grouped([3, 3, 3, 3], [1, 2, 1, 1])
+    found, frame = divided(make(*names, manifest=manifest), group="recording")
+    normal = frame[frame["condition"] == "normal"]
+    by_group = normal.assign(side=normal["clip_id"].map(found)).groupby("group")["side"].unique()
+    assert sorted(map(list, by_group)) == [["test"], ["test"], ["train"], ["train"]]  # normal clips have one side
+    assert {found[name] for name in names if "bad" in name} == {"test"}
+    (note,) = warnings(capsys)
+    assert "every group of normal clips holds anomalous clips" in note
+
+
+def test_one_group_of_both_conditions_is_divided_with_a_sentence(make, capsys) -> None:
+    manifest = "path,condition,group\na.wav,0,x\nb.wav,0,x\nc.wav,1,x\n"
+    found, _ = divided(make("a.wav", "b.wav", "c.wav", manifest=manifest))
+    assert sorted([found["a.wav"], found["b.wav"]]) == ["test", "train"] and found["c.wav"] == "test"
+    note = warnings(capsys)[-1]
+    assert "every group of normal clips holds anomalous clips" in note and "of the group 'x', which is divided" in note
 
 
 @pytest.mark.parametrize(
@@ -495,13 +538,21 @@ def test_separators_and_encodings(make, capsys, mark: str, name: str, encoding: 
 
 
 def test_an_ordinary_manifest_needs_no_note(make, capsys) -> None:
-    by_manifest(make("a.wav", "b.wav", manifest="path,condition\na.wav,normal\nb.wav,0\n"))
+    by_manifest(make("a.wav", "b.wav", manifest="path,condition\na.wav,normal\nb.wav,Abnormal\n"))
     assert warnings(capsys) == []
 
 
 @pytest.mark.parametrize(
     ("normal", "anomaly"),
-    [("ok", "ng"), ("OK", "NG"), ("healthy", "faulty"), ("good", "broken"), ("pass", "fail"), ("i.O.", "n.i.O.")],
+    [
+        ("ok", "ng"),
+        ("OK", "NG"),
+        ("healthy", "faulty"),
+        ("good", "broken"),
+        ("pass", "fail"),
+        ("i.O.", "n.i.O."),
+        ("0", "1"),
+    ],
 )
 def test_usual_words_are_read_with_one_note(make, capsys, normal: str, anomaly: str) -> None:
     rows = f"path,condition\na.wav,{normal}\nb.wav,{normal}\nc.wav,{anomaly}\n"
@@ -511,7 +562,7 @@ def test_usual_words_are_read_with_one_note(make, capsys, normal: str, anomaly: 
         "anomaly",
     ]
     (note,) = warnings(capsys)
-    assert note.endswith(f"'{normal}' is read as normal (2 rows); '{anomaly}' is read as anomaly (1 rows)")
+    assert note.endswith(f"'{normal}' is read as normal (2 rows); '{anomaly}' is read as anomaly (1 row)")
 
 
 def test_words_of_the_user_replace_the_usual_ones(make, capsys) -> None:
@@ -526,7 +577,7 @@ def test_words_of_the_user_replace_the_usual_ones(make, capsys) -> None:
 
 
 def test_backslashes_are_slashes_where_no_file_has_such_a_name(make, capsys) -> None:
-    manifest = "path,condition\nsub\\a.wav,0\nsub\\deep\\b.wav,0\nc\\d.wav,0\n"
+    manifest = "path,condition\nsub\\a.wav,normal\nsub\\deep\\b.wav,normal\nc\\d.wav,normal\n"
     frame = by_manifest(make("sub/a.wav", "sub/deep/b.wav", "c\\d.wav", manifest=manifest))
     assert list(frame["clip_id"]) == ["c\\d.wav", "sub/a.wav", "sub/deep/b.wav"]
     (note,) = warnings(capsys)
@@ -603,3 +654,20 @@ def test_machines_by_a_glob(make) -> None:
         FolderDataset(root=str(root)).machines()
     with pytest.raises(UserError, match="site and fan_1 fit the setting machine"):
         FolderDataset(root=str(root), machine="[sf]*").machines()
+
+
+def test_examples_of_the_docs_are_settings_of_the_dataset(make) -> None:
+    """Each is built; globs and words are those of other tests here."""
+    text = (Path(__file__).parents[2] / "docs" / "own-recordings.md").read_text()
+    examples = [yaml.safe_load(block)["dataset"] for block in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)]
+    assert len(examples) == 3
+    for example in examples:
+        assert example.pop("use") == "folder"
+    names = [f"fan_{i}/{folder}/{n}.wav" for i in (1, 2) for folder in ("good", "ON_1", "broken") for n in range(2)]
+    root = make(*names, manifest="path;condition;station\nfan_1/good/0.wav;released;A\nfan_1/broken/0.wav;rework 2;A\n")
+    (root / "clips.csv").rename(root / "inspection.csv")
+    by_folder, by_manifest, cut = (FolderDataset(**example | {"root": str(root)}) for example in examples)
+    assert by_folder.machines() == ["fan_1", "fan_2"]
+    assert by_folder.clips("fan_1", root)["condition"].value_counts().to_dict() == {"normal": 4, "anomaly": 2}
+    assert by_manifest.machines() == ["A"]
+    assert (cut.clip_seconds, cut.hop_seconds) == (10, 5)

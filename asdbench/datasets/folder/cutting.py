@@ -14,7 +14,7 @@ from asdbench.segments import cut
 def cut_items(items: Sequence[Item], clip_seconds: float, hop_seconds: float) -> list[Item]:
     """The clips that recordings are cut into; the recording is their group where they have none.
 
-    A recording that is too short for a clip, or cannot be opened, gives one clip, whose inspection says what is wrong.
+    A recording that is too short for a clip, or cannot be read, gives one clip, whose inspection says what is wrong.
 
     Args:
         items: the recordings.

@@ -28,6 +28,7 @@ from asdbench.datasets.listing import (
     tell_of_unread,
     walk,
 )
+from asdbench.errors import warn
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -103,7 +104,7 @@ class FolderDataset(Dataset):
         """
         require_machine(machine, self.machines(), self._root)
         items = self._clip_items(machine)
-        sides = split_items(items, self.test_fraction, self.split_seed)
+        sides, _ = split_items(items, self.test_fraction, self.split_seed)  # `divide` says what had to be divided
         grouped = any(item.group for item in items)
         return label_table(
             {
@@ -134,7 +135,10 @@ class FolderDataset(Dataset):
             replace(known[clip_id], group=group if is_shared or known[clip_id].group else "")
             for clip_id, group, is_shared in zip(clips["clip_id"], clips["group"], shared, strict=True)
         ]
-        return split_items(items, self.test_fraction, self.split_seed)
+        sides, note = split_items(items, self.test_fraction, self.split_seed)
+        if note:
+            warn(note)
+        return sides
 
     def skips_bad_clips(self) -> bool:
         """Whether the setting ``on_bad_clip`` says so."""

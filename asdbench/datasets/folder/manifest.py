@@ -116,14 +116,14 @@ class _Words:
             words = [word for word, meaning in CELL_WORDS.items() if own[meaning] is None]
             words += [pattern for patterns in own.values() for pattern in patterns or ()]
             raise UserError(f"{row.place}: the condition is '{cell}'; expected one of {', '.join(words)}")
-        is_usual = cell.lower() in FOLDER_WORDS or cell in ("0", "1")
-        if not is_usual and getattr(self._conditions, found) is None:
+        # 0 and 1 are told too: in some tables 1 is a pass.
+        if cell.lower() not in FOLDER_WORDS and getattr(self._conditions, found) is None:
             self._read[cell, found] += 1
         return found
 
     def notes(self) -> list[str]:
         """What was read as what."""
-        return [f"'{word}' is read as {meaning} ({count} rows)" for (word, meaning), count in self._read.items()]
+        return [f"'{word}' is read as {meaning} ({_rows(count)})" for (word, meaning), count in self._read.items()]
 
 
 class _Files:
@@ -156,7 +156,11 @@ class _Files:
 
     def notes(self) -> list[str]:
         """How many paths were written as on Windows."""
-        return [f"backslashes are read as slashes ({self._backslashes} rows)"] if self._backslashes else []
+        return [f"backslashes are read as slashes ({_rows(self._backslashes)})"] if self._backslashes else []
+
+
+def _rows(count: int) -> str:
+    return "1 row" if count == 1 else f"{count} rows"
 
 
 def _is_below(path: str, base: str) -> bool:
