@@ -18,6 +18,8 @@ from asdbench.flac_headers import TOTAL_AT, unknown_total
 _UNKNOWN_LENGTH = 0x7FFF0000
 """Lengths from here on stand for an unknown one where the file is shorter: the largest that 31 or 32 bits hold, less
 what comes before (sox 0x7ffff000, ALSA 0x7fffffc0, ffmpeg 0xffffffff)."""
+_UNKNOWN_WIDE_LENGTH = 1 << 62
+"""The same of lengths of 64 bits."""
 _SLACK_BYTES, _SLACK_SHARE = 4096, 0.01
 """A header that promises at most this beyond the end is wrong; one that promises more belongs to a truncated file. Of
 what a header leaves out, at most this may be anything."""
@@ -81,7 +83,7 @@ def _compared(file: BinaryIO, start: int, promised: int, size: int, order: str, 
         wide_at: where a length of 64 bits stands, 0 where there is none.
     """
     there = size - start
-    if promised == 0 and there > 0 and not _is_chunks(file, start, size, order):
+    if (promised == 0 or promised >= _UNKNOWN_WIDE_LENGTH) and there > 0 and not _is_chunks(file, start, size, order):
         if wide_at:
             return Header(is_off=True, corrected=((wide_at, struct.pack("<Q", there)),))
         return Header(is_off=True, corrected=((start - 4, struct.pack(f"{order}I", min(there, 0xFFFFFFFF))),))

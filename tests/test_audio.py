@@ -257,13 +257,14 @@ def test_length_zero_is_mended_whatever_the_samples_are(tmp_path: Path, subtype:
     assert audio.inspect(path) == replace(right, has_wrong_length=True)
 
 
-def test_length_zero_in_rf64(tmp_path: Path) -> None:
+@pytest.mark.parametrize("length", [bytes(8), b"\xff" * 8])
+def test_unknown_lengths_in_rf64(tmp_path: Path, length: bytes) -> None:
     path = tmp_path / "clip.wav"
     soundfile.write(path, noise(8000), 16000, format="RF64", subtype="PCM_16")
     right = audio.inspect(path)
     content = bytearray(path.read_bytes())
     at = content.index(b"ds64")
-    content[at + 16 : at + 24] = bytes(8)
+    content[at + 16 : at + 24] = length
     path.write_bytes(content)
     assert audio.inspect(path) == replace(right, has_wrong_length=True)
 
