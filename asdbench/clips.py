@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from asdbench import audio
 from asdbench.audio import Channel, Waveform
 from asdbench.errors import UserError
+from asdbench.inspection import refuse_bad_files
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,7 +42,7 @@ class ClipSet:
         frame: a pandas table with a 0..n-1 index and the columns
 
             - ``clip_id``: unique name, usually the path relative to the data root, with forward slashes;
-            - ``path``: the audio file;
+            - ``path``: the audio file, or the part of one (see `asdbench.segments`);
             - ``machine``, ``section``: machine type and section ("00" where there is one);
             - ``domain``: "source", "target", "none" (the data has no domains) or "unknown";
             - ``split``: "train" or "test"; ``condition``: "normal", "anomaly" or "unknown";
@@ -95,7 +96,7 @@ class ClipSet:
             infos: what `asdbench.audio.inspect` says of each file, where that is known already.
 
         Raises:
-            UserError: a file cannot be used; the message names the first and says how many more there are.
+            UserError: files cannot be used; the message names them (see `asdbench.inspection.BadClipsError`).
         """
         import pandas as pd
 
@@ -114,7 +115,7 @@ class ClipSet:
         if infos is None:
             infos = [audio.inspect(path) for path in table["path"]]
         refuse_bad_names(table["path"])
-        refuse_bad_files(list(table["path"]), infos, channel)
+        refuse_bad_files(table["path"], infos, channel, sample_rate)
         measured = pd.DataFrame(
             [(i.content_hash, i.sample_rate, i.channels, i.num_samples) for i in infos], columns=list(MEASURED)
         )
@@ -241,16 +242,6 @@ class ClipSet:
         if root is not None:
             frame["path"] = [str(root / name) for name in frame["path"]]
         return cls(frame, **json.loads(path.with_suffix(".json").read_text()))
-
-
-def refuse_bad_files(paths: Sequence[str], infos: Sequence[audio.AudioInfo], channel: Channel) -> None:
-    """Raise a UserError that names the first file with a problem, and how many more there are."""
-    problems = ((path, info.problem_of(channel)) for path, info in zip(paths, infos, strict=True))
-    bad = [(path, problem) for path, problem in problems if problem]
-    if bad:
-        others = len(bad) - 1
-        more = f" ({others} more {'file has' if others == 1 else 'files have'} problems)" if others else ""
-        raise UserError(f"{bad[0][0]}: {bad[0][1]}{more}")
 
 
 def refuse_bad_names(paths: Iterable[str]) -> None:

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
-from asdbench.clips import ClipSet, refuse_bad_names
-from asdbench.errors import UserError, did_you_mean, warn
+from asdbench.clips import ClipSet
+from asdbench.errors import NotApplicableError, UserError, did_you_mean, warn
 from asdbench.exposure import model_for
+from asdbench.inspection import BadClip, BadClipsError
 from asdbench.metrics.audio.quality import POOLED
-from asdbench.plugins import Dataset, Detector, Embedding, Generator, Plugin, source_id
-from asdbench.progress import Progress, Steps
-from asdbench.roles import assign_roles
+from asdbench.plugins import Detector, Embedding, Generator, Plugin, source_id
+from asdbench.progress import Progress
+from asdbench.roles import Roles, assign_roles
 from asdbench.seeding import derive_seed
+from asdbench.segments import file_of
+from asdbench.sound_clips import Inspect, SoundClips, sound_clips, tell_of_left_out
 from asdbench.spec import LoadedSpec
 from asdbench.store import Store, StoreError, file_stat, key_of
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 CLIPS, FILES = "clips.parquet", "files.json"
 """Files of a "clips" artefact: the table, and the state in which recordings on disk were found."""
@@ -96,6 +97,8 @@ class Plan:
         clips: key of each machine's clips.
         generated: key of the generated clips by (machine, generator, seed).
         machines: in the order of the spec.
+        skipped: recordings that cannot be used and are left out, by machine.
+        left_out: why a machine cannot be used, by machine: it has no normal clips.
     """
 
     machines: list[str]
@@ -106,6 +109,8 @@ class Plan:
     inputs: dict[str, dict[str, str]] = field(default_factory=dict)
     clips: dict[str, str] = field(default_factory=dict)
     generated: dict[tuple[str, str, int], str] = field(default_factory=dict)
+    skipped: dict[str, list[BadClip]] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)
 
     def add(self, unit: Unit) -> str:
         """Add a unit unless an equal one is there; return its key."""
@@ -159,8 +164,8 @@ def _plan_quality(
 ) -> None:
     """Add the comparison of each generator's clips with real ones, by machine and over all machines."""
     inputs = _inputs(loaded, ("embeddings", name), embedding)
-    groups = [[machine] for machine in plan.machines]
-    groups += [list(plan.machines)] if len(plan.machines) > 1 else []
+    groups = [[machine] for machine in identities]
+    groups += [list(identities)] if len(identities) > 1 else []
     for generator in loaded.generators:
         for seed in loaded.spec.seeds:
             for machines in groups:
@@ -373,11 +378,48 @@ def plan_clips(plan: Plan, loaded: LoadedSpec, store: Store, progress: Progress)
     if loaded.dataset.makes_audio:
         return {machine: _plan_made_clips(plan, loaded, machine) for machine in plan.machines}
     store.prepare()
+    sound = listed_clips(loaded, plan.machines, store.inspect_files, store.root, progress)
+    roles, plan.left_out = divided_clips(loaded, sound)
+    plan.skipped = sound.skipped
+    return {name: _plan_listed_clips(plan, name, sound.sets[name], own, store) for name, own in roles.items()}
+
+
+def divided_clips(loaded: LoadedSpec, sound: SoundClips) -> tuple[dict[str, Roles], dict[str, str]]:
+    """Who may use which clips of each machine, and why some machines are left out.
+
+    Raises:
+        UserError: no machine is left, or clips cannot be divided.
+    """
+    roles, left_out = {}, dict(sound.left_out)
+    for machine, clips in sound.sets.items():
+        try:
+            roles[machine] = assign_roles(clips, loaded.spec.holdout)
+        except NotApplicableError as error:
+            left_out[machine] = str(error)
+    if not roles:
+        raise UserError(f"{loaded.place('dataset')}: {'; '.join(left_out.values())}")
+    tell_of_left_out(left_out)
+    return roles, left_out
+
+
+def listed_clips(
+    loaded: LoadedSpec, machines: Sequence[str], inspect: Inspect, folder: Path, progress: Progress
+) -> SoundClips:
+    """The clips of machines whose recordings lie on disk, inspected.
+
+    Args:
+        loaded: the spec.
+        machines: machine types of its dataset.
+        inspect: opens recordings.
+        folder: see `asdbench.plugins.Dataset.clips`.
+        progress: shows how far the inspection is.
+
+    Raises:
+        BadClipsError: recordings cannot be used.
+        UserError: the dataset lists what is no clip.
+    """
     with _plugin_errors(loaded):
-        tables = {machine: loaded.dataset.clips(machine, store.root) for machine in plan.machines}
-        with progress.steps("checking recordings", sum(map(len, tables.values())), "file") as steps:
-            sets = {machine: checked_clips(table, loaded.dataset, store, steps) for machine, table in tables.items()}
-    return {machine: _plan_listed_clips(plan, loaded, machine, clips, store) for machine, clips in sets.items()}
+        return sound_clips(machines, loaded.dataset, inspect, folder, progress)
 
 
 def _plan_made_clips(plan: Plan, loaded: LoadedSpec, machine: str) -> Identity:
@@ -393,14 +435,13 @@ def _plan_made_clips(plan: Plan, loaded: LoadedSpec, machine: str) -> Identity:
     return Identity(fit=train, test=test, pool=key_of(train=train, test=test))
 
 
-def _plan_listed_clips(plan: Plan, loaded: LoadedSpec, machine: str, clips: ClipSet, store: Store) -> Identity:
+def _plan_listed_clips(plan: Plan, machine: str, clips: ClipSet, roles: Roles, store: Store) -> Identity:
     """Add the clips of a machine that lie on disk, and store where they are."""
-    roles = assign_roles(clips, loaded.spec.holdout)
     for note in roles.notes:
         warn(note)
     # The artefact says where the recordings are and in what state they were found, so its key does too; the units that
     # use them are identified by content only.
-    files = [[path, *file_stat(path)] for path in clips.frame["path"]]
+    files = [[path, *file_stat(path)] for path in dict.fromkeys(map(file_of, clips.frame["path"]))]
     key = key_of(stage="clips", content=clips.content_id(), files=files)
     plan.clips[machine] = plan.add(Unit(key, "clips", f"list clips of {machine}", (), {}))
     if not store.has(key):
@@ -408,14 +449,6 @@ def _plan_listed_clips(plan: Plan, loaded: LoadedSpec, machine: str, clips: Clip
             clips.save(folder / CLIPS)
             (folder / FILES).write_text(json.dumps(files))
     return Identity(roles.fit.content_id(), roles.test.content_id(), roles.pool.content_id())
-
-
-def checked_clips(table: pd.DataFrame, dataset: Dataset, store: Store, steps: Steps) -> ClipSet:
-    """The clips that a dataset lists, once every file is known to be sound."""
-    paths = [str(path) for path in table["path"]]
-    refuse_bad_names(paths)
-    infos = store.inspect_files(paths, steps.advance)
-    return ClipSet.from_files(table, dataset.sample_rate, dataset.channel, infos=infos)
 
 
 @contextmanager
@@ -427,6 +460,8 @@ def _plugin_errors(loaded: LoadedSpec) -> Iterator[None]:
         raise
     except UserError as error:
         field = ("dataset", "root") if "root" in loaded.spec.dataset.settings else ("dataset",)
+        if isinstance(error, BadClipsError):
+            raise BadClipsError(error.bad, loaded.place(*field)) from error
         raise UserError(f"{loaded.place(*field)}: {error}") from error
     except Exception as error:
         use = loaded.spec.dataset.use

@@ -226,9 +226,29 @@ class Dataset(Plugin):
 
         Returns:
             One row a clip with the columns `asdbench.clips.LABELS`, in a stable order. A column "group" may say which
-            clips must not be divided between training, test and generators, such as the cuts of a recording.
+            clips must not be divided between training, test and generators, such as the cuts of a recording. A
+            "path" may name a part of a file (see `asdbench.segments`).
         """
         raise NotImplementedError
+
+    def divide(self, machine: str, clips: pd.DataFrame) -> Sequence[str]:
+        """Assign clips to training and test once their audio is known; by default as `clips` said.
+
+        Args:
+            machine: one of `machines`.
+            clips: what `clips` listed, without what cannot be used; copies of the same audio are in one group.
+
+        Returns:
+            "train" or "test" for each row.
+
+        Raises:
+            NotApplicableError: no normal clip is there; the other machines are used.
+        """
+        return list(clips["split"])
+
+    def skips_bad_clips(self) -> bool:
+        """Whether recordings that cannot be used are left out; by default they are refused."""
+        return False
 
 
 class Detector(Plugin):
@@ -384,6 +404,13 @@ class Generator(Plugin):
             model: as in `learnt_from`.
         """
         return None
+
+    def met_rows(self, request: Request) -> Sequence[int]:
+        """Positions of the rows of a request that a benchmark is to ask for; by default all.
+
+        A control that gives out each clip of the pool once has no more than there are.
+        """
+        return range(len(request.rows))
 
     def generate(self, request: Request) -> Iterator[GeneratedClip]:
         """Yield one clip for each row of ``request.rows``, in order.

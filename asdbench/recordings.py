@@ -8,10 +8,11 @@ from pathlib import Path
 from asdbench import plugins
 from asdbench.clips import ClipSet
 from asdbench.errors import UserError, did_you_mean
-from asdbench.plan import Plan, checked_clips, choose_machines, fetch_recordings, finished, outstanding, plan_clips
+from asdbench.plan import Plan, choose_machines, fetch_recordings, finished, outstanding, plan_clips
 from asdbench.progress import Progress
 from asdbench.roles import Roles, assign_roles
 from asdbench.settings_text import build_plugin
+from asdbench.sound_clips import listed_sound_clips, sound_clips, tell_of_left_out
 from asdbench.spec import LoadedSpec
 from asdbench.store import Store
 
@@ -19,7 +20,7 @@ from asdbench.store import Store
 def of_folder(
     root: Path, dataset: str, assignments: Iterable[str], machines: Sequence[str], store: Store, progress: Progress
 ) -> ClipSet:
-    """All clips of a folder, training and test.
+    """All clips of a folder, training and test; machines without normal clips are left out with a warning.
 
     Args:
         root: the folder.
@@ -34,9 +35,9 @@ def of_folder(
     """
     reader = build_plugin(plugins.datasets.get(dataset), [f"root={str(root)!r}", *assignments])
     chosen = _chosen(machines, reader.machines(), str(root))
-    tables = [reader.clips(machine, store.root) for machine in chosen]
-    with progress.steps("checking recordings", sum(map(len, tables)), "file") as steps:
-        return ClipSet.concat([checked_clips(table, reader, store, steps) for table in tables])
+    sound = sound_clips(chosen, reader, store.inspect_files, store.root, progress)
+    tell_of_left_out(sound.left_out)
+    return ClipSet.concat(list(sound.sets.values()))
 
 
 def normal_of_folder(
@@ -64,8 +65,8 @@ def normal_of_folder(
     normal = table[(table["condition"] == "normal") & (everything | (table["split"] == "train"))]
     if normal.empty:
         raise UserError(f"{root}: {name} has no normal training clip ({len(table)} clips found)")
-    with progress.steps("checking recordings", len(normal), "file") as steps:
-        return checked_clips(normal.reset_index(drop=True), reader, store, steps)
+    table = normal.reset_index(drop=True)
+    return listed_sound_clips({name: table}, reader, store.inspect_files, progress, divided=False).sets[name]
 
 
 def of_benchmark(loaded: LoadedSpec, machines: Sequence[str], store: Store, progress: Progress) -> ClipSet:

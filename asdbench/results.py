@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ import yaml
 
 from asdbench.errors import UserError
 from asdbench.folders import remove_abandoned, temporary_folder
+from asdbench.inspection import BadClip, named
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 SPEC, SCORES, GENERATED, PROBLEMS = "spec.yaml", "scores.parquet", "generated_clips.csv", "problems.json"
 CURVES = "roc_long.csv"
+SKIPPED, SKIPPED_COLUMNS = "skipped_clips.csv", ("machine", "path", "problem")
 ENVIRONMENT, ARTEFACTS, TRACEBACKS = "environment.json", "artefacts.json", "tracebacks.txt"
 
 
@@ -36,6 +38,7 @@ class Results:
         generated: one row a generated clip: machine, generator, seed, file (relative to the store), labels, provenance.
         problems: cells that could not be computed and why: machine, detector, source, seed, reason.
         comparison: metrics, gaps, summary and official scores as frames.
+        skipped: recordings that cannot be used and were left out: machine, path, problem.
     """
 
     folder: Path
@@ -44,6 +47,7 @@ class Results:
     generated: pd.DataFrame
     problems: list[dict[str, Any]]
     comparison: Comparison
+    skipped: pd.DataFrame = field(default_factory=lambda: _skipped_table())
 
     def __repr__(self) -> str:
         return f"Results({str(self.folder)!r})"
@@ -91,7 +95,22 @@ class Results:
     def __str__(self) -> str:
         from asdbench.report import render
 
-        return render(self.comparison)
+        return render(self.comparison) + self._skipped_note()
+
+    def _skipped_note(self) -> str:
+        """What is printed below the tables where recordings were left out."""
+        if self.skipped.empty:
+            return ""
+        counts = ", ".join(f"{count} of {name}" for name, count in self.skipped["machine"].value_counts().items())
+        bad = [BadClip(str(row.path), str(row.problem)) for row in self.skipped.itertuples()]
+        return f"\nSkipped recordings ({counts}; {SKIPPED}): {named(bad)}\n"
+
+
+def _skipped_table() -> pd.DataFrame:
+    """The table of a run in which nothing was left out."""
+    import pandas as pd
+
+    return pd.DataFrame(columns=list(SKIPPED_COLUMNS))
 
 
 def compare_scores(
@@ -144,7 +163,9 @@ def load(folder: str | Path) -> Results:
         if not set(spec["metrics"]) <= set(plugins.metrics.names()):
             plugins.load_files(map(Path, spec["plugins"]))
         comparison = compare_scores(spec, scores, problems, heard)
-        return Results(folder, spec, scores, generated, problems, comparison)
+        listed = folder / SKIPPED  # runs of before had none
+        skipped = pd.read_csv(listed) if listed.is_file() else _skipped_table()
+        return Results(folder, spec, scores, generated, problems, comparison, skipped)
     except UserError as error:
         raise UserError(f"{folder}: the run cannot be shown: {error}") from error
     except Exception as error:  # whatever a damaged file leads to
@@ -184,6 +205,7 @@ def write(results: Results, environment: dict[str, Any], artefacts: dict[str, An
         results.metrics.to_parquet(new / "metrics.parquet", index=False)
         results.heard.save(new)
         results.generated.to_csv(new / GENERATED, index=False)
+        results.skipped.to_csv(new / SKIPPED, index=False)
         for name, value in ((PROBLEMS, results.problems), (ENVIRONMENT, environment), (ARTEFACTS, artefacts)):
             (new / name).write_text(json.dumps(value, indent=1, sort_keys=True) + "\n")
         write_tables(results.comparison, new)

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from asdbench.clips import ClipSet
-from asdbench.errors import UserError
+from asdbench.copies import pairs_named
+from asdbench.errors import NotApplicableError, UserError
 from asdbench.holding_out import held_out
+from asdbench.segments import overlaps
 from asdbench.spec import Holdout
 
 
@@ -38,7 +40,9 @@ def assign_roles(clips: ClipSet, holdout: Holdout) -> Roles:
     divided and a note says so. See `asdbench.holding_out.held_out` for what is chosen.
 
     Raises:
-        UserError: there is nothing to fit on, or the same audio would have two roles (the message names the files).
+        NotApplicableError: the machine has no normal training clip.
+        UserError: all of these are held out, or the same audio, or a part of it, would have two roles (the message
+            names the files).
     """
     frame = clips.frame
     train = (frame["split"] == "train").to_numpy()
@@ -66,9 +70,15 @@ def assign_roles(clips: ClipSet, holdout: Holdout) -> Roles:
     roles = np.where(held, "pool", np.where(train, "fit", "test"))
     labelled = np.char.add(roles.astype(str), np.where(anomaly, ", anomaly", ""))
     refuse_shared_audio(zip(labelled.tolist(), frame["path"], frame["content_hash"], strict=True))
+    if shared := overlaps(frame["path"].tolist(), roles.tolist()):
+        pairs = pairs_named([f"{one} and {other}" for one, other in shared])
+        raise UserError(
+            f"clips of a recording that overlap would have two roles: {pairs}; with so few recordings of machine "
+            f"'{machine}' clips must not overlap (hop_seconds as clip_seconds)"
+        )
     fit = clips.select((roles == "fit") & normal)
     if not len(fit):
-        raise UserError(
+        raise (UserError if (train & normal).any() else NotApplicableError)(
             f"machine '{machine}' has no normal training clip left to fit detectors on "
             f"({int((train & normal).sum())} found, {int((held & train).sum())} of them held out)"
         )
@@ -82,7 +92,7 @@ def refuse_shared_audio(uses: Iterable[tuple[str, str, str]]) -> None:
         uses: (role, path, content hash) of each clip.
 
     Raises:
-        UserError: names the two files.
+        UserError: names the pairs of files.
     """
     seen: dict[str, tuple[str, str]] = {}
     found: list[str] = []
@@ -91,8 +101,7 @@ def refuse_shared_audio(uses: Iterable[tuple[str, str, str]]) -> None:
         if first[0] != role:
             found.append(f"{first[1]} ({_WORDS.get(first[0], first[0])}) and {path} ({_WORDS.get(role, role)})")
     if found:
-        more = f" (and {len(found) - 1} more pairs)" if len(found) > 1 else ""
-        raise UserError(f"the same audio has two roles: {found[0]}{more}; remove one of the files")
+        raise UserError(f"the same audio has two roles: {pairs_named(found)}; remove one of the files of each pair")
 
 
 _WORDS = {

@@ -16,9 +16,10 @@ from asdbench import plugins
 from asdbench.errors import UserError
 from asdbench.execute.local import Failure, cpu_count, run_units
 from asdbench.gathering import gather
+from asdbench.inspection import BadClip, BadClipsError
 from asdbench.plan import Plan, Unit, fetch_recordings, finished, make_plan, outstanding
 from asdbench.progress import Progress
-from asdbench.results import TRACEBACKS, Results, compare_scores, write
+from asdbench.results import SKIPPED_COLUMNS, TRACEBACKS, Results, compare_scores, write
 from asdbench.roles import refuse_shared_audio
 from asdbench.spec import LoadedSpec, PluginSpec, load_spec
 from asdbench.store import Store, disk_errors, key_of
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 DEFAULT_RUNS = Path("runs")
 STORE_VARIABLE = "ASDBENCH_STORE"
+BAD_CLIPS = "bad_clips.csv"
+"""Beside the runs of a benchmark: the recordings because of which it was refused."""
 
 
 class IncompleteRunError(UserError):
@@ -91,10 +94,38 @@ def run(
     artefacts.prepare()
     with disk_errors(runs):
         runs.mkdir(parents=True, exist_ok=True)
-    plan = make_plan(loaded, artefacts, progress)
+    plan = plan_run(loaded, artefacts, runs, progress)
     failures = _carry_out(loaded, plan, artefacts, workers, progress)
     artefacts.clean()
     return _conclude(loaded, plan, artefacts, runs, failures, progress)
+
+
+def plan_run(loaded: LoadedSpec, store: Store, runs: Path, progress: Progress) -> Plan:
+    """The plan of a run; where recordings cannot be used, all of them are listed in ``runs/<name>/bad_clips.csv``.
+
+    Raises:
+        UserError: as `asdbench.plan.make_plan`.
+    """
+    listed = runs.absolute() / loaded.spec.name / BAD_CLIPS
+    try:
+        plan = make_plan(loaded, store, progress)
+    except BadClipsError as error:
+        with disk_errors(listed.parent):
+            listed.parent.mkdir(parents=True, exist_ok=True)
+            _bad_table({"": list(error.bad)})[["path", "problem"]].to_csv(listed, index=False)
+        can_skip = "on_bad_clip" in loaded.dataset.setting_names()
+        hint = "`on_bad_clip: skip` in the dataset leaves such files out; " if can_skip else ""
+        raise BadClipsError(error.bad, error.place, f"{hint}all are listed in {listed}") from error
+    listed.unlink(missing_ok=True)
+    return plan
+
+
+def _bad_table(skipped: dict[str, list[BadClip]]) -> pd.DataFrame:
+    """One row a recording that cannot be used."""
+    import pandas as pd
+
+    rows = [(machine, one.path, one.problem) for machine, bad in skipped.items() for one in bad]
+    return pd.DataFrame(rows, columns=list(SKIPPED_COLUMNS))
 
 
 def _choose_workers(loaded: LoadedSpec, workers: int | None) -> int:
@@ -154,7 +185,7 @@ def _conclude(
     identity = key_of(spec=resolved, units=sorted(plan.units))[:12]
     folder = runs / loaded.spec.name / identity
     comparison = compare_scores(resolved, scores, problems, gather(loaded, plan, store, failures))
-    results = Results(folder, resolved, scores, generated, problems, comparison)
+    results = Results(folder, resolved, scores, generated, problems, comparison, _bad_table(plan.skipped))
     keys: dict[str, Any] = {"store": str(store.root), "clips": plan.clips, "detectors": _identities(loaded, plan)}
     keys["scores"] = [
         asdict(use) | {"fit": task["fit"], "fit_seed": task["seed"]}
@@ -251,9 +282,15 @@ def _refuse_leaks(scores: pd.DataFrame, generated: pd.DataFrame) -> None:
 
 
 def _problems(plan: Plan, failures: list[Failure]) -> list[dict[str, Any]]:
-    """Why score units are missing, in terms of the score table."""
+    """Why scores are missing, in terms of the score table."""
     reasons = {failure.unit.key: failure for failure in failures}
-    found = []
+    sources = dict.fromkeys((use.source, use.seed) for use in plan.scores)
+    found: list[dict[str, Any]] = [
+        {"machine": machine, "detector": detector, "source": source, "seed": seed, "reason": reason}
+        for machine, reason in plan.left_out.items()
+        for detector in dict.fromkeys(use.detector for use in plan.scores)
+        for source, seed in sources
+    ]
     for use in plan.scores:
         failure = reasons.get(use.key)
         if failure is None:

@@ -20,12 +20,13 @@ from typing import Any
 from asdbench import audio
 from asdbench.errors import UserError
 from asdbench.folders import locked, remove_abandoned, temporary_folder
+from asdbench.segments import file_of
 
 FORMAT = 1
 """Part of every key; to be raised when artefacts of before cannot be used any more."""
 
 _MANIFEST = "artefact.json"
-_TABLE = "audio_1"  # another number when `asdbench.audio.inspect` finds other things
+_TABLE = "audio_2"  # another number when `asdbench.audio.inspect` finds other things
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _DISK_ERRORS = {
     errno.ENOSPC: "the disk is full",
@@ -178,7 +179,8 @@ class Store:
     ) -> list[audio.AudioInfo]:
         """Inspect audio files, decoding only those that changed since the store last saw them.
 
-        A file counts as unchanged when its size, modification time and change time are the same.
+        A file counts as unchanged when its size, modification time and change time are the same. Parts of files (see
+        `asdbench.segments`) are inspected like files.
 
         Args:
             progress: called with the number of files done since the last call.
@@ -228,9 +230,9 @@ def _info(text: str) -> audio.AudioInfo:
 
 
 def file_stat(path: str) -> tuple[int, int, int]:
-    """Size, modification time and change time of a file (times in ns); zeros where it cannot be asked."""
+    """Size, modification time and change time of the file of a place (times in ns); zeros where it cannot be asked."""
     try:
-        stat = os.stat(path)
+        stat = os.stat(file_of(path))
     except OSError:
         return (0, 0, 0)
     return (stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)

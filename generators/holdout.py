@@ -39,6 +39,20 @@ class _Holdout(Generator):
             NotApplicableError: the pool has none.
             UserError: the pool has fewer clips of a machine than rows ask for.
         """
+        pairs = self._pairs(request)
+        self._refuse_unmet(request, pairs)
+        for place in range(len(request.rows)):
+            pool, position, level = pairs[place]
+            provenance = {**pool.host(position), "match": level, "seed": self.seed}
+            attributes = pool.attributes(position, request.rows.iloc[place])
+            yield GeneratedClip(pool.clips.waveform(position), provenance, attributes)
+
+    def met_rows(self, request: Request) -> list[int]:
+        """The rows that get a clip: as many as the pool has."""
+        return sorted(self._pairs(request))
+
+    def _pairs(self, request: Request) -> dict[int, tuple[Pool, int, str]]:
+        """The clip of each row that gets one: the pool that it is in, its position there, and the level."""
         from .shared.matching import Pool
 
         wanted = [self.condition(asked) for asked in request.rows["condition"]]
@@ -48,11 +62,18 @@ class _Holdout(Generator):
             places = [place for place, one in enumerate(wanted) if one == condition]
             for place, (position, level) in self._pair(request, places, pool, condition).items():
                 pairs[place] = pool, position, level
-        for place in range(len(request.rows)):
-            pool, position, level = pairs[place]
-            provenance = {**pool.host(position), "match": level, "seed": self.seed}
-            attributes = pool.attributes(position, request.rows.iloc[place])
-            yield GeneratedClip(pool.clips.waveform(position), provenance, attributes)
+        return pairs
+
+    def _refuse_unmet(self, request: Request, pairs: dict[int, tuple[Pool, int, str]]) -> None:
+        needed = [(str(row.machine), self.condition(str(row.condition))) for row in request.rows.itertuples()]
+        for asked in sorted(set(needed)):
+            count, found = needed.count(asked), sum(needed[place] == asked for place in pairs)
+            if found < count:
+                machine, condition = asked
+                raise UserError(
+                    f"{count} {condition} clips of machine '{machine}' are needed, but {found} kept for generators; "
+                    f"{_hint(condition)}"
+                )
 
     def _pair(self, request: Request, places: list[int], pool: Pool, condition: str) -> dict[int, tuple[int, str]]:
         """Pair rows, by their place in the request, with (position in the pool, level)."""
@@ -61,15 +82,10 @@ class _Holdout(Generator):
         rows = request.rows
         needed = rows.iloc[places]["machine"].value_counts()
         kept = pool.clips.frame["machine"].value_counts()
-        for machine, count in sorted(needed.items()):
-            found = kept.get(machine, 0)
-            hint = f"'holdout: {{{condition}: …}}' in the spec sets how many are kept for generators"
-            if not found:
-                raise NotApplicableError(f"no {condition} clip of machine '{machine}' is kept for generators; {hint}")
-            if found < count:
-                raise UserError(
-                    f"{count} {condition} clips of machine '{machine}' are needed, "
-                    f"but {found} kept for generators; {hint}"
+        for machine in sorted(needed.index):
+            if not kept.get(machine, 0):
+                raise NotApplicableError(
+                    f"no {condition} clip of machine '{machine}' is kept for generators; {_hint(condition)}"
                 )
         # Sorted by name and shuffled: neither the order of the request nor that of the pool matters.
         by_name = sorted(places, key=lambda place: rows["clip_id"].iloc[place])
@@ -87,6 +103,10 @@ class _Holdout(Generator):
                     pairs[place] = chosen, level
                     used.add(chosen)
         return pairs
+
+
+def _hint(condition: str) -> str:
+    return f"'holdout: {{{condition}: …}}' in the spec sets how many are kept for generators"
 
 
 class RealHoldout(_Holdout):

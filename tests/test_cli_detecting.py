@@ -100,6 +100,9 @@ def test_one_bad_recording_leaves_the_scores_that_were_there(data_root, invoke, 
     sentence = refused("score", "fan", data_root / "fan", "--out", "scores.csv")
     assert sentence.startswith(f"{bad}: the clip is too short (0.006 s")
     assert (tmp_path / "scores.csv").read_text() == "mine"
+    assert "all are listed in bad.csv" in refused("score", "fan", data_root / "fan", "--bad-clips", "bad.csv")
+    assert (tmp_path / "bad.csv").read_text().count("\n") == 2
+    (tmp_path / "bad.csv").unlink()
     assert {path.name for path in tmp_path.iterdir()} == {"data", "fan", "runs", "scores.csv"}
 
 

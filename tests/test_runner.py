@@ -217,13 +217,26 @@ def test_a_plugin_that_breaks_takes_down_only_its_own_cells(spec_data, tmp_path,
 
 
 def test_problems_are_told_in_the_tables(spec_data, tmp_path):
-    spec_data["holdout"] = {"anomaly": 1}
-    with pytest.raises(
-        IncompleteRunError, match=r"could not generate clips of fan with real_holdout, seed 0: .*holdout"
-    ):
+    @plugins.generator("mute")
+    class Mute(plugins.Generator):
+        """Makes nothing."""
+
+        def generate(self, request):
+            raise ValueError("no voice")
+
+    spec_data["generators"] = {"effects": {"use": "effects"}, "mute": {"use": "mute"}}
+    with pytest.raises(IncompleteRunError, match=r"could not generate clips of fan with mute, seed 0: .*no voice"):
         run(spec_data, tmp_path)
     text = str(asdbench.load(tmp_path / "runs"))
-    assert "could not generate clips of fan with real_holdout" in text.replace("\n", " ").replace("  ", " ")
+    assert "could not generate clips of fan with mute" in text.replace("\n", " ").replace("  ", " ")
+
+
+def test_a_hold_out_of_fewer_clips_than_are_needed_gives_out_those(spec_data, tmp_path):
+    spec_data["holdout"] = {"anomaly": 1}
+    results = run(spec_data, tmp_path)
+    assert results.problems == []
+    made = results.generated[results.generated["generator"] == "real_holdout"]
+    assert made.groupby("machine").size().to_dict() == {"fan": 1, "pump": 1}
 
 
 def test_a_machine_without_anomalies_still_gets_a_generated_set(spec_data, data_root, write_machine, tmp_path):

@@ -11,6 +11,7 @@ from asdbench.cli.options import load, spec_options, store_options, with_options
 
 if TYPE_CHECKING:
     from asdbench.results import Results
+    from asdbench.spec import LoadedSpec
 
 
 _SHOWN_UNITS = 20
@@ -54,8 +55,9 @@ def run(
 
 @click.command()
 @with_options(spec_options)
-def validate(spec: str, overrides: tuple[str, ...], plugin_files: tuple[Path, ...]) -> None:
-    """Check a spec, its plugins and its machines; nothing is run and no audio is read."""
+@click.option("--audio", is_flag=True, help="Open every recording, and list all that cannot be used.")
+def validate(spec: str, overrides: tuple[str, ...], plugin_files: tuple[Path, ...], audio: bool) -> None:
+    """Check a spec, its plugins and its machines; nothing is run, and no audio is read unless you ask for it."""
     from asdbench.plan import choose_machines
 
     loaded = load(spec, overrides, plugin_files)
@@ -66,8 +68,40 @@ def validate(spec: str, overrides: tuple[str, ...], plugin_files: tuple[Path, ..
         "generator": loaded.generators,
         "seed": loaded.spec.seeds,
     }
-    parts = (f"{len(things)} {name}{'' if len(things) == 1 else 's'}" for name, things in counts.items())
+    parts = (_counted(len(things), name) for name, things in counts.items())
+    if audio:
+        click.echo(_opened(loaded, machines))
     click.echo(f"{spec}: valid: {', '.join(parts)}")
+
+
+def _opened(loaded: LoadedSpec, machines: list[str]) -> str:
+    """Open the recordings of machines and divide them as a run would; return how many there are.
+
+    Raises:
+        UserError: some cannot be used; all of them are printed before.
+    """
+    from asdbench.audio import inspect_all
+    from asdbench.inspection import BadClipsError
+    from asdbench.plan import divided_clips, listed_clips
+    from asdbench.progress import Progress
+
+    if loaded.dataset.makes_audio:
+        return f"the dataset '{loaded.spec.dataset.use}' makes its recordings; there is none to open"
+    try:
+        sound = listed_clips(loaded, machines, lambda paths, tell: list(inspect_all(paths, tell)), Path(), Progress())
+    except BadClipsError as error:
+        for one in error.bad:
+            click.echo(f"{one.path}: {one.problem}")
+        raise
+    usable, _ = divided_clips(loaded, sound)
+    skipped = sum(map(len, sound.skipped.values()))
+    count = sum(map(len, sound.sets.values()))
+    what = f"{_counted(count, 'recording')} of {_counted(len(usable), 'machine')} can be used"
+    return what + (f", {skipped} {'is' if skipped == 1 else 'are'} skipped" if skipped else "")
+
+
+def _counted(count: int, name: str) -> str:
+    return f"{count} {name}{'' if count == 1 else 's'}"
 
 
 @click.command()
@@ -100,13 +134,13 @@ def plan(
 
     Recordings on disk are checked for it, and remembered in the store.
     """
-    from asdbench.plan import finished, make_plan, outstanding
+    from asdbench.plan import finished, outstanding
     from asdbench.progress import Progress
-    from asdbench.runner import store_for
+    from asdbench.runner import plan_run, store_for
 
     loaded = load(spec, overrides, plugin_files)
     artefacts = store_for(runs, store)
-    units = make_plan(loaded, artefacts, Progress())
+    units = plan_run(loaded, artefacts, runs, Progress())
     done = finished(units, artefacts)
     to_run = {unit.key for unit in outstanding(units, done)}
     shown = [unit for key, unit in units.units.items() if everything or key in to_run]

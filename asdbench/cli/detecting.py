@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from asdbench.cli.options import FILE, FOLDER, folder_options, load, plugin_option, with_options
+from asdbench.cli.options import (
+    FILE,
+    FOLDER,
+    bad_clip_options,
+    bad_clips_listed,
+    folder_options,
+    load,
+    plugin_option,
+    with_options,
+)
 from asdbench.errors import UserError
 
 if TYPE_CHECKING:
@@ -131,18 +140,28 @@ def export(
     show_default=True,
     help="csv has all digits, table is for reading.",
 )
+@with_options(bad_clip_options)
 @plugin_option
-def score(detector: Path, recordings: Path, out: Path | None, style: str, plugin_files: tuple[Path, ...]) -> None:
+def score(
+    detector: Path,
+    recordings: Path,
+    out: Path | None,
+    style: str,
+    on_bad_clip: str,
+    bad_list: Path | None,
+    plugin_files: tuple[Path, ...],
+) -> None:
     """Score every recording of a folder with a fitted detector: DETECTOR is what `fit` or `export` wrote.
 
     RECORDINGS is a folder, which is searched with the folders in it, or an audio file. All are checked before any is
-    scored: where one cannot be used, there are no scores.
+    scored: where some cannot be used, all of them are named, and there are no scores unless they are to be skipped.
     """
     from asdbench.fitted.detector import load_detector
     from asdbench.fitted.writing import as_csv, as_table, summary, write_text
 
     fitted = load_detector(detector, plugin_files=plugin_files)
-    scores = fitted.score(recordings, quiet=False)
+    with bad_clips_listed(bad_list):
+        scores = fitted.score(recordings, quiet=False, skip_bad_clips=on_bad_clip == "skip")
     text = as_csv(scores) if style == "csv" else as_table(scores, fitted.record)
     if out is None:
         click.echo(text, nl=False)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import csv
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -20,11 +22,40 @@ FILE = click.Path(dir_okay=False, path_type=Path)
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+@contextmanager
+def bad_clips_listed(file: Path | None) -> Iterator[None]:
+    """Write all recordings that cannot be used to a CSV file, where they are refused; a sentence names some only."""
+    from asdbench.inspection import SHOWN, BadClipsError
+
+    try:
+        yield
+    except BadClipsError as error:
+        if file is None:
+            hint = "`--bad-clips FILE` lists all of them in a file" if len(error.bad) > SHOWN else ""
+        else:
+            with file.open("w", newline="", encoding="utf-8") as opened:
+                rows = csv.writer(opened)
+                rows.writerow(("path", "problem"))
+                rows.writerows((one.path, one.problem) for one in error.bad)
+            hint = f"all are listed in {file}"
+        raise BadClipsError(error.bad, error.place, hint) from error
+
+
 def split_names(context: click.Context, option: click.Parameter, value: str | None) -> tuple[str, ...]:
     """Split comma-separated names."""
     return tuple(dict.fromkeys(name.strip() for name in value.split(",") if name.strip())) if value else ()
 
 
+bad_clip_options = [
+    click.option(
+        "--on-bad-clip",
+        type=click.Choice(["error", "skip"]),
+        default="error",
+        show_default=True,
+        help="Refuse recordings that cannot be used, or leave them out and say so.",
+    ),
+    click.option("--bad-clips", "bad_list", type=FILE, help="CSV file to list them all in, where they are refused."),
+]
 plugin_option = click.option("--plugin", "plugin_files", multiple=True, type=FILE, help="Python file with plugins.")
 
 spec_options = [

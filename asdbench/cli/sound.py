@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from asdbench.cli.options import FILE, FOLDER, plugin_option
+from asdbench.cli.options import FILE, FOLDER, bad_clip_options, bad_clips_listed, plugin_option, with_options
 
 
 @click.command("metrics")
@@ -16,7 +16,12 @@ from asdbench.cli.options import FILE, FOLDER, plugin_option
 @click.option("--set", "overrides", multiple=True, metavar="SETTING=VALUE", help="Setting of the embedding.")
 @click.option("--clap", metavar="MODEL", help="Hub id or folder of a CLAP model, for the CLAP score.")
 @click.option("--captions", type=FILE, help="CSV with clip_id and caption.  [default: captions beside the clips]")
-@click.option("--sample-rate", type=click.IntRange(1000, 768000), help="Read all files at this rate, in Hz.")
+@click.option(
+    "--sample-rate",
+    type=click.IntRange(1000, 768000),
+    help="Read all files at this rate, in Hz.  [default: their own, or the embedding's where they differ]",
+)
+@with_options(bad_clip_options)
 @plugin_option
 def audio_metrics(
     reference: Path,
@@ -26,6 +31,8 @@ def audio_metrics(
     clap: str | None,
     captions: Path | None,
     sample_rate: int | None,
+    on_bad_clip: str,
+    bad_list: Path | None,
     plugin_files: tuple[Path, ...],
 ) -> None:
     """Compare the sound of two folders: FAD, KAD, and with the right embedding KL, IS and CLAP score."""
@@ -39,7 +46,11 @@ def audio_metrics(
     model = build_plugin(plugins.embeddings.get(embedding), overrides)
     judge = None if clap is None else build_plugin(plugins.embeddings.get("clap"), [f"model={clap!r}"])
     files = sum(path.suffix.lower() in AUDIO_SUFFIXES for part in (reference, generated) for path in part.rglob("*"))
-    with Progress().steps("embedding clips", files * (1 if judge is None else 2), "clip") as steps:
+    progress = Progress()
+    with (
+        bad_clips_listed(bad_list),
+        progress.steps("embedding clips", files * (1 if judge is None else 2), "clip") as steps,
+    ):
         report = compare_folders(
             reference,
             generated,
@@ -47,6 +58,7 @@ def audio_metrics(
             clap=judge,
             captions=captions,
             sample_rate=sample_rate,
+            skip_bad_clips=on_bad_clip == "skip",
             advance=steps.advance,
         )
     click.echo(report.text())

@@ -6,15 +6,22 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from asdbench import UserError
-from asdbench.audio import AUDIO_SUFFIXES
+from asdbench.audio import AUDIO_SUFFIXES, OTHER_AUDIO_SUFFIXES
 from asdbench.clips import GROUP, LABELS
-from asdbench.errors import did_you_mean
+from asdbench.errors import did_you_mean, warn
+from asdbench.inspection import unread_note
 
 if TYPE_CHECKING:
     import pandas as pd
+
+OnBadClip = Literal["error", "skip"]
+ON_BAD_CLIP = (
+    "what happens with recordings that cannot be used: 'error' refuses them, 'skip' leaves them out and says so"
+)
+"""Setting of datasets that read files."""
 
 _SYSTEM_FOLDERS = ("__MACOSX",)
 """Left by archivers; their files repeat the names of real clips but hold no audio."""
@@ -29,12 +36,14 @@ class Folder:
         parts: the folder names from the root down to it; empty for the root itself.
         audio: names of the audio files in it, sorted.
         tables: names of the CSV files in it, sorted.
+        unread: names of the recordings in it whose format libsndfile does not read, sorted.
     """
 
     path: str
     parts: tuple[str, ...]
     audio: tuple[str, ...]
     tables: tuple[str, ...]
+    unread: tuple[str, ...] = ()
 
     def clip_id(self, name: str) -> str:
         """Path of a file in this folder relative to the root, with forward slashes."""
@@ -65,7 +74,7 @@ def data_root(root: str, kind: str = "data root", where: str = "") -> Path:
 
 
 def walk(root: Path) -> list[Folder]:
-    """List every folder at or below ``root`` that holds audio or CSV files, in sorted order.
+    """List every folder at or below ``root`` that holds recordings or CSV files, in sorted order.
 
     Links are followed, since data often lie on another disk, but no folder is entered twice and none above the root is,
     so a link that leads back ends there. Hidden files (such as the ``._name.wav`` of macOS) are left out.
@@ -82,9 +91,10 @@ def walk(root: Path) -> list[Folder]:
         if identity in seen:
             continue
         seen.add(identity)
-        subfolders, audio, tables = _list(path)
-        if audio or tables:
-            found.append(Folder(path, parts, tuple(sorted(audio)), tuple(sorted(tables))))
+        subfolders, audio, tables, unread = _list(path)
+        if audio or tables or unread:
+            names = (tuple(sorted(some)) for some in (audio, tables, unread))
+            found.append(Folder(path, parts, *names))
         # The last one pushed is entered first: so folders come in sorted order, and a folder that is reachable by two
         # names always gets the same one.
         waiting += [(os.path.join(path, name), (*parts, name)) for name in sorted(subfolders, reverse=True)]
@@ -95,6 +105,13 @@ def require_audio(root: Path, folders: Iterable[Folder]) -> None:
     """Raise a UserError when no audio file lies at or below ``root``."""
     if not any(folder.audio for folder in folders):
         raise UserError(f"data root {root} holds no audio; expected files that end in {', '.join(AUDIO_SUFFIXES)}")
+
+
+def tell_of_unread(folders: Iterable[Folder]) -> None:
+    """Say how many recordings there are that cannot be read, since libsndfile does not know their format."""
+    unread = [folder.file(name) for folder in folders for name in folder.unread]
+    if unread:
+        warn(unread_note(unread))
 
 
 def require_machine(machine: str, known: Sequence[str], root: Path) -> None:
@@ -120,8 +137,8 @@ def _identity(path: str | Path) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-def _list(path: str) -> tuple[list[str], list[str], list[str]]:
-    subfolders, audio, tables = [], [], []
+def _list(path: str) -> tuple[list[str], list[str], list[str], list[str]]:
+    subfolders, audio, tables, unread = [], [], [], []
     try:
         with os.scandir(path) as entries:
             for entry in entries:
@@ -136,9 +153,11 @@ def _list(path: str) -> tuple[list[str], list[str], list[str]]:
                     audio.append(name)
                 elif name.lower().endswith(".csv"):
                     tables.append(name)
+                elif name.lower().endswith(OTHER_AUDIO_SUFFIXES):
+                    unread.append(name)
     except OSError as error:
         raise UserError(f"folder {path} cannot be listed ({error.strerror})") from error
-    return subfolders, audio, tables
+    return subfolders, audio, tables, unread
 
 
 def _is_no_text(name: str) -> bool:

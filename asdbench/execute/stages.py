@@ -6,6 +6,7 @@ import json
 import os
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import pandas as pd
 
 from asdbench import plugins
 from asdbench.clips import ClipSet
-from asdbench.errors import PluginError, UserError
+from asdbench.errors import NotApplicableError, PluginError, UserError
 from asdbench.execute.examining import find_copies, measure_quality
 from asdbench.execute.job import Job, Progress, Task, build, load_clips, roles_of
 from asdbench.exposure import refuse_leaks, training_clips, without_hidden
@@ -25,7 +26,7 @@ from asdbench.plugins import Request, Training
 from asdbench.roles import Roles, assign_roles
 from asdbench.spec import Holdout
 from asdbench.state import StateError, load_state, save_state
-from asdbench.store import Store, file_stat
+from asdbench.store import Store, StoreError, file_stat
 
 SCORES, META = "scores.parquet", "meta.json"
 
@@ -102,6 +103,18 @@ def _train(job: Job) -> None:
 
 
 def _generate(job: Job) -> dict[str, Any]:
+    """Have a generator make clips; a control that cannot is left out with its reason, since it never fails a run."""
+    try:
+        return _generated(job)
+    except (PluginError, NotApplicableError, StoreError):
+        raise
+    except UserError as error:
+        if job.task["whole_pool"]:  # of a control
+            raise NotApplicableError(str(error)) from error
+        raise
+
+
+def _generated(job: Job) -> dict[str, Any]:
     task = job.task
     generator = build(plugins.generators, task)
     clips = load_clips(job.store, task["clips"])
@@ -113,6 +126,8 @@ def _generate(job: Job) -> dict[str, Any]:
     pool = roles.pool if task["whole_pool"] else without_hidden(roles.pool, task["exposure"], machine)
     rows = _rows_to_make(roles, task["count"], task["normals"])
     request = Request(rows=rows, pool=pool, sample_rate=roles.test.sample_rate or 0, model=model)
+    rows = rows.iloc[list(generator.met_rows(request))].reset_index(drop=True)
+    request = replace(request, rows=rows)
     done = 0
 
     def on_clip() -> None:

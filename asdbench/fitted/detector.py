@@ -53,24 +53,30 @@ class FittedDetector:
         """
         return write_folder(Path(folder), self.record, self.plugin.get_state())
 
-    def score(self, recordings: str | Path | ClipSet, *, quiet: bool = True) -> pd.DataFrame:
+    def score(
+        self, recordings: str | Path | ClipSet, *, quiet: bool = True, skip_bad_clips: bool = False
+    ) -> pd.DataFrame:
         """Score recordings.
 
         Args:
             recordings: an audio file, a folder that is searched with the folders in it, or a clip set.
             quiet: print no progress.
+            skip_bad_clips: leave recordings out that cannot be used, with a warning that names them.
 
         Returns:
             One row a recording, those of a folder sorted by name: ``file`` (relative to the folder; of a clip set the
             clip's name), ``score`` and ``decision`` ("anomaly" above the threshold, "normal", or "" without one).
 
         Raises:
-            UserError: there are no recordings, or one cannot be used.
+            UserError: there are no recordings, or some cannot be used.
         """
         from asdbench.fitted.scoring import listed, score_clips
 
         progress = Progress(quiet)
-        clips = recordings if isinstance(recordings, ClipSet) else listed(Path(recordings), self.record, progress)
+        if isinstance(recordings, ClipSet):
+            clips = recordings
+        else:
+            clips = listed(Path(recordings), self.record, progress, skip_bad_clips)
         return self._table(clips, score_clips(self.plugin, clips, progress))
 
     def _table(self, clips: ClipSet, scores: npt.NDArray[np.float64]) -> pd.DataFrame:

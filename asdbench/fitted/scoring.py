@@ -10,9 +10,10 @@ import numpy.typing as npt
 from asdbench.audio import AUDIO_SUFFIXES, inspect_all
 from asdbench.clips import ClipSet
 from asdbench.datasets.dcase.names import parse_name, stem
-from asdbench.datasets.listing import walk
-from asdbench.errors import UserError
+from asdbench.datasets.listing import tell_of_unread, walk
+from asdbench.errors import UserError, warn
 from asdbench.fitted.record import Record
+from asdbench.inspection import BadClipsError, bad_clips, notes_on, skipped_note
 from asdbench.plugins import Detector
 from asdbench.progress import Progress
 
@@ -20,20 +21,28 @@ AT_ONCE = 64
 """Clips that a detector is given at a time, so that it need not hold thousands of them."""
 
 
-def listed(source: Path, record: Record, progress: Progress) -> ClipSet:
+def listed(source: Path, record: Record, progress: Progress, skip_bad_clips: bool = False) -> ClipSet:
     """The recordings of a folder and of the folders in it, or one recording, as a detector is to hear them.
 
-    Every file is checked before any is scored.
+    Every file is checked before any is scored. What is worth knowing of them is said in warnings.
+
+    Args:
+        source: the folder or file.
+        record: of the detector: how recordings are read.
+        progress: shows how far it is.
+        skip_bad_clips: leave those out that cannot be used, with a warning that names them.
 
     Raises:
-        UserError: there are none, or one cannot be used; the message names it.
+        UserError: there are none, or some cannot be used; the message names them.
     """
     source = source.expanduser()
     if not source.exists():
         raise UserError(f"{source}: no such file or folder, expected recordings")
     files = {source.name: str(source)}
     if source.is_dir():
-        files = {folder.clip_id(name): folder.file(name) for folder in walk(source.absolute()) for name in folder.audio}
+        folders = walk(source.absolute())
+        tell_of_unread(folders)
+        files = {folder.clip_id(name): folder.file(name) for folder in folders for name in folder.audio}
         if not files:
             raise UserError(f"{source}: no recordings in it, expected files that end in {', '.join(AUDIO_SUFFIXES)}")
     names = sorted(files)
@@ -51,9 +60,21 @@ def listed(source: Path, record: Record, progress: Progress) -> ClipSet:
         }
         for name in names
     ]
+    paths = [files[name] for name in names]
     with progress.steps("checking recordings", len(names), "file") as steps:
-        infos = list(inspect_all([files[name] for name in names], steps.advance))
-    return ClipSet.from_files(rows, record.audio.sample_rate, record.audio.channel, infos=infos)
+        infos = list(inspect_all(paths, steps.advance))
+    rate, channel = record.audio.sample_rate, record.audio.channel
+    bad = bad_clips(paths, infos, channel, rate)
+    if bad and (len(bad) == len(paths) or not skip_bad_clips):
+        raise BadClipsError(bad)
+    if bad:
+        warn(skipped_note(bad))
+    useless = {one.path for one in bad}
+    kept = [position for position, path in enumerate(paths) if path not in useless]
+    rows, infos = [rows[position] for position in kept], [infos[position] for position in kept]
+    for note in notes_on([paths[position] for position in kept], infos, rate):
+        warn(note)
+    return ClipSet.from_files(rows, rate, channel, infos=infos)
 
 
 def score_clips(plugin: Detector, clips: ClipSet, progress: Progress) -> npt.NDArray[np.float64]:

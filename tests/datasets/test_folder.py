@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 from collections import defaultdict
 from pathlib import Path
@@ -12,10 +13,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
+import yaml
 
 from asdbench import ClipSet, UserError
 from asdbench.clips import LABELS
 from asdbench.datasets.folder.dataset import FolderDataset
+from asdbench.spec import load_spec
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 
@@ -226,8 +229,10 @@ def test_a_given_split_holds_for_the_whole_group(make) -> None:
 @pytest.mark.parametrize(
     ("manifest", "message"),
     [
-        ("path,condition,group\na.wav,0,x\nb.wav,0,x\nc.wav,1,x\n", r"none is left for training"),
-        ("path,condition,group\na.wav,0,x\nb.wav,0,x\n", r"one group of normal clips only"),
+        (
+            "path,condition,group,split\na.wav,0,x,test\nb.wav,0,x,\nc.wav,1,x,\n",
+            r"2 normal clips but none is left for training: all of them, or their groups, were given to the test side",
+        ),
         ("path,condition,split\na.wav,0,test\nb.wav,0,test\n", r"none is left for training"),
         ("path,condition\na.wav,1\nb.wav,1\n", r"machine 'rig' has no normal clip"),
         (
@@ -241,6 +246,45 @@ def test_a_given_split_holds_for_the_whole_group(make) -> None:
 def test_splits_that_cannot_be(make, manifest: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         by_manifest(make("a.wav", "b.wav", "c.wav", manifest=manifest))
+
+
+def divided(root: Path, **settings: object) -> tuple[dict[str, str], pd.DataFrame]:
+    """Sides by clip once the audio is known, and the clips; no two are copies."""
+    reader = FolderDataset(root=str(root), manifest="clips.csv", **settings)
+    frame = reader.clips("rig", root)
+    frame = frame.assign(content_hash=frame["clip_id"])
+    if "group" not in frame:
+        frame["group"] = frame["clip_id"]
+    return dict(zip(frame["clip_id"], reader.divide("rig", frame), strict=True)), frame
+
+
+def test_a_single_group_is_divided_with_a_sentence(make, capsys) -> None:
+    names = [f"{i}.wav" for i in range(6)]
+    rows = [f"{name},normal,monday" for name in names]
+    found, frame = divided(make(*names, manifest="\n".join(["path,condition,group", *rows])))
+    assert sorted(found.values()) == ["test"] * 3 + ["train"] * 3
+    assert set(frame["group"]) == {"monday"}
+    (note,) = warnings(capsys)
+    assert "machine 'rig': all 6 normal clips are of the group 'monday', which is divided between training and" in note
+
+
+def test_groups_that_all_hold_anomalies_are_divided_with_a_sentence(make, capsys) -> None:
+    names, manifest = grouped([3, 3, 3, 3], [1, 2, 1, 1])
+    found, frame = divided(make(*names, manifest=manifest), group="recording")
+    normal = frame[frame["condition"] == "normal"]
+    by_group = normal.assign(side=normal["clip_id"].map(found)).groupby("group")["side"].unique()
+    assert sorted(map(list, by_group)) == [["test"], ["test"], ["train"], ["train"]]  # normal clips have one side
+    assert {found[name] for name in names if "bad" in name} == {"test"}
+    (note,) = warnings(capsys)
+    assert "every group of normal clips holds anomalous clips" in note
+
+
+def test_one_group_of_both_conditions_is_divided_with_a_sentence(make, capsys) -> None:
+    manifest = "path,condition,group\na.wav,0,x\nb.wav,0,x\nc.wav,1,x\n"
+    found, _ = divided(make("a.wav", "b.wav", "c.wav", manifest=manifest))
+    assert sorted([found["a.wav"], found["b.wav"]]) == ["test", "train"] and found["c.wav"] == "test"
+    note = warnings(capsys)[-1]
+    assert "every group of normal clips holds anomalous clips" in note and "of the group 'x', which is divided" in note
 
 
 @pytest.mark.parametrize(
@@ -315,7 +359,7 @@ def test_absolute_paths_below_the_root_are_fine(make) -> None:
         ("file,condition\na.wav,0\n", r"there is no column 'path'; known: condition, file"),
         ("path,conditon\na.wav,0\n", r"there is no column 'condition'; did you mean 'conditon'\?"),
         ("path,condition,path\na.wav,0,b.wav\n", r"row 1: the column 'path' stands there twice"),
-        ("path,condition\na.wav,broken\n", r"row 2: the condition is 'broken'; expected one of normal, 0, anomaly"),
+        ("path,condition\na.wav,odd\n", r"row 2: the condition is 'odd'; expected one of normal, anomaly, abnormal"),
         ("path,condition\na.wav,\n", r"row 2: the condition is ''"),
         ("path,condition\na.wav,0\nz.wav,0\n", r"row 3: there is no file 'z\.wav'"),
         ("path,condition\n,0\n", r"row 2: the column 'path' is empty"),
@@ -366,9 +410,6 @@ def test_a_manifest_in_another_encoding(make) -> None:
     root = make("a.wav")
     (root / "clips.csv").write_bytes("path,condition,Ort\na.wav,0,Köln\n".encode("latin-1"))
     with pytest.raises(UserError, match=r"clips\.csv: byte \d+ is not UTF-8 text"):
-        by_manifest(root)
-    (root / "clips.csv").write_bytes("path,condition\na.wav,0\n".encode("utf-16"))
-    with pytest.raises(UserError, match=r"clips\.csv: "):
         by_manifest(root)
 
 
@@ -475,7 +516,158 @@ def test_real_clips_of_eight_channels(tmp_path: Path) -> None:
     np.testing.assert_array_equal(last.waveform(0), whole[:, 7])
 
 
-def test_a_manifest_with_other_separators_is_refused_with_a_hint(make) -> None:
-    root = make("a.wav", manifest="path;condition\na.wav;normal\n")
-    with pytest.raises(UserError, match="expected commas between the columns, found 'path;condition'"):
-        FolderDataset(root=str(root), manifest="clips.csv").machines()
+# --- manifests as spreadsheets write them -----------------------------------------------------------------------------
+
+
+def warnings(capsys: pytest.CaptureFixture[str]) -> list[str]:
+    return [line.removeprefix("asdbench: warning: ") for line in capsys.readouterr().err.splitlines()]
+
+
+@pytest.mark.parametrize(("mark", "name"), [(";", "semicolons"), ("\t", "tabs")])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+def test_separators_and_encodings(make, capsys, mark: str, name: str, encoding: str) -> None:
+    root = make("a.wav", "b.wav", "c.wav")
+    text = "path,condition,Ort\r\na.wav,0,Köln\r\nb.wav,0,Köln\r\nc.wav,1,\r\n".replace(",", mark)
+    (root / "clips.csv").write_bytes(text.encode(encoding))
+    frame = by_manifest(root)
+    assert list(frame["condition"]) == ["normal", "normal", "anomaly"]
+    assert frame["attributes"][0] == {"Ort": "Köln"}
+    (note,) = warnings(capsys)
+    assert note.startswith(f"{root / 'clips.csv'}: ") and f"columns are separated by {name}" in note
+    assert ("UTF-16" in note) == encoding.startswith("utf-16")
+
+
+def test_an_ordinary_manifest_needs_no_note(make, capsys) -> None:
+    by_manifest(make("a.wav", "b.wav", manifest="path,condition\na.wav,normal\nb.wav,Abnormal\n"))
+    assert warnings(capsys) == []
+
+
+@pytest.mark.parametrize(
+    ("normal", "anomaly"),
+    [
+        ("ok", "ng"),
+        ("OK", "NG"),
+        ("healthy", "faulty"),
+        ("good", "broken"),
+        ("pass", "fail"),
+        ("i.O.", "n.i.O."),
+        ("0", "1"),
+    ],
+)
+def test_usual_words_are_read_with_one_note(make, capsys, normal: str, anomaly: str) -> None:
+    rows = f"path,condition\na.wav,{normal}\nb.wav,{normal}\nc.wav,{anomaly}\n"
+    assert list(by_manifest(make("a.wav", "b.wav", "c.wav", manifest=rows))["condition"]) == [
+        "normal",
+        "normal",
+        "anomaly",
+    ]
+    (note,) = warnings(capsys)
+    assert note.endswith(f"'{normal}' is read as normal (2 rows); '{anomaly}' is read as anomaly (1 row)")
+
+
+def test_words_of_the_user_replace_the_usual_ones(make, capsys) -> None:
+    manifest = "path,condition\na.wav,ON_1\nb.wav,on_2\nc.wav,normal\n"
+    frame = by_manifest(make("a.wav", "b.wav", "c.wav", manifest=manifest), normal="ON_*", anomaly=["normal"])
+    assert list(frame["condition"]) == ["normal", "normal", "anomaly"]
+    assert warnings(capsys) == []
+    with pytest.raises(UserError, match=r"row 4: the condition is 'normal'; expected one of ON_\*, x"):
+        by_manifest(make(), normal="ON_*", anomaly="x")
+    with pytest.raises(UserError, match="row 2: 'ON_1' is named by both 'normal' and 'anomaly'"):
+        by_manifest(make(), normal="ON_*", anomaly="*")
+
+
+def test_backslashes_are_slashes_where_no_file_has_such_a_name(make, capsys) -> None:
+    manifest = "path,condition\nsub\\a.wav,normal\nsub\\deep\\b.wav,normal\nc\\d.wav,normal\n"
+    frame = by_manifest(make("sub/a.wav", "sub/deep/b.wav", "c\\d.wav", manifest=manifest))
+    assert list(frame["clip_id"]) == ["c\\d.wav", "sub/a.wav", "sub/deep/b.wav"]
+    (note,) = warnings(capsys)
+    assert note.endswith("backslashes are read as slashes (2 rows)")
+    (make() / "clips.csv").write_text("path,condition\n..\\x.wav,0\n")
+    with pytest.raises(UserError, match=r"row 2: the path '\.\./x\.wav' leaves the data root"):
+        by_manifest(make())
+
+
+def test_machines_by_another_column_or_by_folder(make) -> None:
+    names = ["plant/fan_1/a.wav", "plant/fan_1/b.wav", "plant/fan_2/c.wav"]
+    root = make(*names, manifest="path,condition,asset\n" + "".join(f"{name},0,X{i}\n" for i, name in enumerate(names)))
+    assert FolderDataset(root=str(root), manifest="clips.csv", machine="asset").machines() == ["X0", "X1", "X2"]
+    assert by_manifest(root, "X0", machine="asset")["attributes"].tolist() == [{}]
+    assert FolderDataset(root=str(root), manifest="clips.csv", machine="fan_*").machines() == ["fan_1", "fan_2"]
+    assert FolderDataset(root=str(root), manifest="clips.csv", machine="any").machines() == ["any"]
+    with pytest.raises(UserError, match=r"row 2: no folder on the way to it fits the setting machine: 'pump_\*'"):
+        FolderDataset(root=str(root), manifest="clips.csv", machine="pump_*").machines()
+    (root / "clips.csv").write_text(f"path,condition,asset\n{names[0]},0,\n")
+    with pytest.raises(UserError, match="row 2: the column 'asset' is empty; expected the machine"):
+        FolderDataset(root=str(root), manifest="clips.csv", machine="asset").machines()
+
+
+# --- folders of any name ----------------------------------------------------------------------------------------------
+
+
+def test_names_and_globs_of_folders(make, capsys) -> None:
+    root = make("good/a.wav", "ON_1/b.wav", "on_2/deep/c.wav", "Propeller/d.wav", "broken blade/e.wav")
+    frame = listed(root, normal=["good", "ON_*"], anomaly=["propeller", "broken*"])
+    conditions = dict(zip(frame["clip_id"], frame["condition"], strict=True))
+    assert conditions == {
+        "good/a.wav": "normal",
+        "ON_1/b.wav": "normal",
+        "on_2/deep/c.wav": "normal",
+        "Propeller/d.wav": "anomaly",
+        "broken blade/e.wav": "anomaly",
+    }
+    assert warnings(capsys) == []
+
+
+def test_folders_that_neither_setting_names_are_told(make, capsys) -> None:
+    root = make("good/a.wav", "good/b.wav", "bad/c.wav", "unsure/d.wav", "unsure/e.wav")
+    assert len(listed(root, normal="good", anomaly="bad")) == 3
+    (note,) = warnings(capsys)
+    assert "2 audio files are left out" in note and "(unsure)" in note
+    with pytest.raises(UserError, match=r"3 of 5 audio files.*settings 'normal' and 'anomaly'.*found: bad, unsure"):
+        listed(root, normal="good")  # what is anomalous was not said
+    with pytest.raises(UserError, match=r"5 of 5 audio files"):
+        listed(root, normal="fine", anomaly="bd")
+
+
+def test_a_folder_cannot_be_both(make) -> None:
+    with pytest.raises(UserError, match="'good' is named by both 'normal' and 'anomaly'"):
+        listed(make("good/a.wav"), normal="good", anomaly="g*")
+
+
+def test_one_setting_leaves_the_usual_words_of_the_other(make) -> None:
+    frame = listed(make("good/a.wav", "good/b.wav", "abnormal/c.wav"), normal="good")
+    assert sorted(frame["condition"]) == ["anomaly", "normal", "normal"]
+
+
+@pytest.mark.parametrize("name", ["normal", "anomaly"])
+@pytest.mark.parametrize("value", [[], "", [""], 3])
+def test_patterns_that_are_none(make, name: str, value: object) -> None:
+    data = {"use": "folder", "root": str(make("normal/a.wav")), name: value}
+    with pytest.raises(UserError, match=rf"dataset\.{name}: .*expected a name or glob, or a list of them"):
+        load_spec({"name": "x", "dataset": data, "detectors": {"knn": {"use": "logmel_knn"}}})
+
+
+def test_machines_by_a_glob(make) -> None:
+    root = make("site/fan_1/2023/normal/a.wav", "site/fan_1/2024/normal/b.wav", "site/normal/fan_2/c.wav")
+    assert FolderDataset(root=str(root), machine="fan_*").machines() == ["fan_1", "fan_2"]
+    with pytest.raises(UserError, match=r"both of site/fan_1/2023 could be the machine.*machine: 'fan_\*'"):
+        FolderDataset(root=str(root)).machines()
+    with pytest.raises(UserError, match="site and fan_1 fit the setting machine"):
+        FolderDataset(root=str(root), machine="[sf]*").machines()
+
+
+def test_examples_of_the_docs_are_settings_of_the_dataset(make) -> None:
+    """Each is built; globs and words are those of other tests here."""
+    text = (Path(__file__).parents[2] / "docs" / "own-recordings.md").read_text()
+    examples = [yaml.safe_load(block)["dataset"] for block in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)]
+    assert len(examples) == 3
+    for example in examples:
+        assert example.pop("use") == "folder"
+    names = [f"fan_{i}/{folder}/{n}.wav" for i in (1, 2) for folder in ("good", "ON_1", "broken") for n in range(2)]
+    root = make(*names, manifest="path;condition;station\nfan_1/good/0.wav;released;A\nfan_1/broken/0.wav;rework 2;A\n")
+    (root / "clips.csv").rename(root / "inspection.csv")
+    by_folder, by_manifest, cut = (FolderDataset(**example | {"root": str(root)}) for example in examples)
+    assert by_folder.machines() == ["fan_1", "fan_2"]
+    assert by_folder.clips("fan_1", root)["condition"].value_counts().to_dict() == {"normal": 4, "anomaly": 2}
+    assert by_manifest.machines() == ["A"]
+    assert (cut.clip_seconds, cut.hop_seconds) == (10, 5)

@@ -69,7 +69,7 @@ def test_sections_come_from_names_of_dcase_else_from_the_training(tmp_path, fitt
     [
         (lambda path: path.write_bytes(b""), "the file is empty"),
         (lambda path: path.write_bytes(b"RIFF" + b"x" * 100), "the file cannot be read as audio"),
-        (lambda path: path.write_bytes(path.read_bytes()[:-100]), "the file is truncated"),
+        (lambda path: path.write_bytes(path.read_bytes()[:-1000]), "the file is truncated"),
         (lambda path: audio.write(path, noise(0, 0.1), 16000), "the clip is too short"),
         (lambda path: audio.write(path, np.zeros(8000), 16000), "the clip is silent"),
     ],
@@ -79,6 +79,37 @@ def test_one_recording_that_cannot_be_used_is_named_and_nothing_is_scored(folder
     monkeypatch.setattr(scoring, "score_clips", lambda *args: pytest.fail("something was scored"))
     with pytest.raises(UserError, match=rf"b c\.WAV: {words}"):
         fitted.score(folder)
+
+
+def test_all_recordings_that_cannot_be_used_are_named_or_left_out_when_asked(folder, fitted, capsys):
+    whole = fitted.score(folder)
+    (folder / "y.ogg").write_bytes(b"")
+    audio.write(folder / "z.wav", np.zeros(8000), 16000)
+    with pytest.raises(UserError, match=r"2 recordings cannot be used: .*y\.ogg: .*; .*z\.wav: the clip is silent"):
+        fitted.score(folder)
+    scores = fitted.score(folder, skip_bad_clips=True)
+    assert scores["file"].tolist() == whole["file"].tolist()[:3]
+    assert scores["score"].tolist() == whole["score"].tolist()[:3]
+    warning = capsys.readouterr().err
+    assert "skipped, since 2 recordings cannot be used" in warning and "y.ogg" in warning and "z.wav" in warning
+    with pytest.raises(UserError, match=r"y\.ogg: the file is empty"):
+        fitted.score(folder / "y.ogg", skip_bad_clips=True)  # nothing would be left
+
+
+def test_what_is_worth_knowing_is_said_once(folder, fitted, capsys):
+    for name in ("k.m4a", "l.wma"):
+        (folder / name).write_bytes(b"x")
+    audio.write(folder / "low.wav", noise(9, rate=8000), 8000)
+    content = bytearray((folder / "z.wav").read_bytes())
+    at = content.index(b"data")
+    content[at + 4 : at + 8] = b"\xff\xff\xff\xff"
+    (folder / "z.wav").write_bytes(content)
+    fitted.score(folder)
+    warnings = [line for line in capsys.readouterr().err.splitlines() if "warning" in line]
+    assert len(warnings) == 3
+    assert "2 recordings are left out" in warnings[0]
+    assert "1 file has a wrong length in the header" in warnings[1] and "z.wav" in warnings[1]
+    assert "1 of 6 files have lower sample rates" in warnings[2] and "low.wav (8000 Hz)" in warnings[2]
 
 
 def test_a_place_without_recordings_is_said(fitted, tmp_path):

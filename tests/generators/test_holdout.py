@@ -189,3 +189,20 @@ def test_clips_are_returned_at_the_rate_asked_for(make_pool: MakePool, make_requ
     pool = make_pool([{"condition": "anomaly"}])
     (clip,) = generate(RealHoldout, make_request(pool, [{}], sample_rate=8000))
     assert len(clip.waveform) == pool.frame["num_samples"][0] // 2
+
+
+@BOTH
+def test_as_many_rows_are_met_as_there_are_clips(
+    plugin: type[Generator], condition: str, make_pool: MakePool, make_request: MakeRequest
+) -> None:
+    pool = make_pool([{"condition": condition}, {"condition": condition, "domain": "target"}])
+    request = make_request(pool, [{}, {}, {"domain": "target"}, {}])
+    instance = plugin()
+    instance.seed = 0
+    met = list(instance.met_rows(request))
+    assert len(met) == 2 and 2 in met  # the row that a clip fits best is among them
+    rows = request.rows.iloc[met].reset_index(drop=True)
+    assert len(generate(plugin, Request(rows, pool, 16000))) == 2
+    assert list(instance.met_rows(make_request(pool, [{}]))) == [0]
+    with pytest.raises(NotApplicableError, match=f"no {condition} clip of machine 'fan' is kept"):
+        instance.met_rows(make_request(make_pool([]), [{}]))

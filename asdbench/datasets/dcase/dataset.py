@@ -25,7 +25,17 @@ from asdbench.datasets.dcase.join import add_truth
 from asdbench.datasets.dcase.names import EXPECTED_NAMES, parse_name, stem
 from asdbench.datasets.dcase.tree import place, year_of
 from asdbench.datasets.dcase.truth import Truth, read_truth, truth_files
-from asdbench.datasets.listing import Folder, data_root, label_table, require_audio, require_machine, walk
+from asdbench.datasets.listing import (
+    ON_BAD_CLIP,
+    Folder,
+    OnBadClip,
+    data_root,
+    label_table,
+    require_audio,
+    require_machine,
+    tell_of_unread,
+    walk,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,6 +66,12 @@ class DcaseDataset(Dataset):
     download: bool = setting(
         False, description="offer to download machines that root lacks, before a run (as `asdbench data get` does)"
     )
+
+    on_bad_clip: OnBadClip = setting("error", description=ON_BAD_CLIP)
+
+    def skips_bad_clips(self) -> bool:
+        """Whether the setting ``on_bad_clip`` says so."""
+        return self.on_bad_clip == "skip"
 
     def fetch(self, machines: Sequence[str] | None) -> None:
         """Download what the root lacks, with the setting ``download``; see `asdbench.Dataset.fetch`."""
@@ -105,6 +121,7 @@ class DcaseDataset(Dataset):
 
     @cached_property
     def _found(self) -> dict[str, MachineClips]:
+        tell_of_unread(self._folders)
         require_audio(self._root, self._folders)
         found: dict[str, MachineClips] = defaultdict(MachineClips)
         other_years: set[int] = set()

@@ -4,17 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-CONDITION_WORDS = {
-    "normal": "normal",
-    "0": "normal",
-    "anomaly": "anomaly",
-    "abnormal": "anomaly",
-    "anomalous": "anomaly",
-    "1": "anomaly",
-}
-"""Words for the condition, in folder names (those that are words) and manifests, in any case."""
-
-
 PARENT = "parent"
 """Grouping by the folder that a file lies in."""
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 
-from asdbench import UserError
+from asdbench import NotApplicableError, UserError
 from asdbench.datasets.folder.items import Item
 from asdbench.seeding import derive_seed
 
 
-def split_items(items: Sequence[Item], test_fraction: float, seed: int) -> list[str]:
-    """Return "train" or "test" for each recording of one machine type.
+def split_items(items: Sequence[Item], test_fraction: float, seed: int) -> tuple[list[str], str]:
+    """Assign each recording of one machine type to "train" or "test".
 
     A split that is given is kept, and holds for the whole group. All anomalous clips are test clips, and with them
     their groups. Of the other normal clips (or groups, each weighing as many clips as it has) ``test_fraction`` become
@@ -20,17 +21,61 @@ def split_items(items: Sequence[Item], test_fraction: float, seed: int) -> list[
     the place of the data root matters. Single clips are drawn within each section and domain, so that both sides
     have every one of these that has two normal clips.
 
+    Where too few groups are there to be kept whole, they are divided. If each of them holds anomalous clips, normal
+    clips of a group still have one side; a single group is divided by clips.
+
+    Returns:
+        "train" or "test" for each recording, and a sentence where groups had to be divided, else "".
+
     Raises:
-        UserError: a group is given to both sides, an anomalous clip to training, or no normal clip is left to train on.
+        NotApplicableError: there is no normal clip.
+        UserError: a group is given to both sides, an anomalous clip to training, or all normal clips to the test side.
     """
     machine = items[0].machine
+    if all(item.condition != "normal" for item in items):
+        raise NotApplicableError(f"machine '{machine}' has no normal clip; a detector is trained on normal clips")
+    notes = []
+    sides = _sides(items, test_fraction, seed)
+    if not _normal(items, sides, "train"):
+        items = [item if item.condition == "normal" or item.split else replace(item, group="") for item in items]
+        sides = _sides(items, test_fraction, seed)
+        if not _normal(items, sides, "train"):
+            count = len(_normal(items, sides, "test"))
+            raise UserError(
+                f"machine '{machine}' has {count} normal clips but none is left for training: all of them, or their "
+                "groups, were given to the test side"
+            )
+        notes.append(
+            "every group of normal clips holds anomalous clips, which are test clips even where the normal clips of "
+            "their group are for training"
+        )
+    train = _normal(items, sides, "train")
+    is_grouped, is_given = any(item.group for item in train), any(item.split for item in items)
+    if is_grouped and not is_given and not _normal(items, sides, "test"):
+        if len({_key(item) for item in train}) == 1 and len(train) > 1:
+            items = [replace(item, group="") for item in items]
+            notes.append(
+                f"all {len(train)} normal clips are of the group '{train[0].group}', which is divided between training "
+                "and test; at least two groups are needed"
+            )
+        sides = _sides(items, test_fraction, seed, stratified=False)
+    return sides, f"machine '{machine}': {'; '.join(notes)}" if notes else ""
+
+
+def _normal(items: Sequence[Item], sides: Sequence[str], side: str) -> list[Item]:
+    """The normal clips of a side."""
+    return [item for item, own in zip(items, sides, strict=True) if item.condition == "normal" and own == side]
+
+
+def _sides(items: Sequence[Item], test_fraction: float, seed: int, *, stratified: bool = True) -> list[str]:
+    """Assign recordings to "train" or "test"; groups are kept whole, single clips drawn by section and domain."""
     given = _given_splits(items)
     free: dict[tuple[str, str], dict[str, int]] = defaultdict(lambda: defaultdict(int))
     taken: dict[tuple[str, str], int] = defaultdict(int)
     for item in items:
         if item.condition != "normal":
             continue
-        stratum = ("", "") if item.group else (item.section, item.domain)
+        stratum = (item.section, item.domain) if stratified and not item.group else ("", "")
         key = _key(item)
         if key not in given:
             free[stratum][key] += 1
@@ -40,18 +85,7 @@ def split_items(items: Sequence[Item], test_fraction: float, seed: int) -> list[
     for stratum, sizes in free.items():
         drawn = _draw(sizes, taken[stratum], test_fraction, seed)
         split.update({key: "test" if key in drawn else "train" for key in sizes})
-    result = [split[_key(item)] for item in items]
-    normal = [side for item, side in zip(items, result, strict=True) if item.condition == "normal"]
-    if not normal:
-        raise UserError(f"machine '{machine}' has no normal clip; a detector is trained on normal clips")
-    if "train" not in normal:
-        raise UserError(
-            f"machine '{machine}' has {len(normal)} normal clips but none is left for training: their groups hold "
-            "anomalous clips or were given to the test side"
-        )
-    if "test" not in normal and not any(item.split for item in items) and any(item.group for item in items):
-        raise UserError(f"machine '{machine}' has one group of normal clips only; a split needs at least two")
-    return result
+    return [split[_key(item)] for item in items]
 
 
 def _key(item: Item) -> str:

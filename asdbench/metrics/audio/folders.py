@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from asdbench.audio import AUDIO_SUFFIXES, Channel
+from asdbench.audio import AUDIO_SUFFIXES, OTHER_AUDIO_SUFFIXES, AudioInfo, Channel, inspect_all
 from asdbench.clips import ClipSet
 from asdbench.errors import UserError
+from asdbench.inspection import BadClipsError, bad_clips, notes_on, skipped_note, unread_note
 from asdbench.metrics.audio.embedding import embedding_of
 from asdbench.metrics.audio.quality import POOLED, Options, clap_quality, quality
 from asdbench.plugins import Embedding
@@ -58,6 +59,7 @@ def compare_folders(
     channel: Channel = 0,
     options: Options | None = None,
     cache: Path | None = None,
+    skip_bad_clips: bool = False,
     advance: Callable[[], None] = lambda: None,
 ) -> AudioReport:
     """Compare the audio files of two folders, which are searched with the folders in them.
@@ -74,24 +76,37 @@ def compare_folders(
         clap: for the CLAP score, which needs captions.
         captions: a CSV file for both folders (``clip_id`` relative to its folder, ``caption``); None to look for
             `CAPTION_FILES` in each.
-        sample_rate: rate in Hz at which all files are read before the embedding resamples them; None for their own,
-            which must then be the same.
+        sample_rate: rate in Hz at which all files are read before the embedding resamples them; None for their own, or
+            for that of the embedding where they differ. A note then says which files lack the upper band.
         channel: of files with several.
         options: see `Options`.
         cache: folder for vectors.
+        skip_bad_clips: leave files out that cannot be used, with a note, in place of refusing them.
         advance: called after each clip that was embedded.
 
     Raises:
-        UserError: a folder is absent, holds no audio file or one, files cannot be used, or sample rates are mixed.
+        UserError: a folder is absent, holds no audio file or one, or files cannot be used.
     """
     model = embedding_of(embedding, settings)
     tables = [_captions(captions or folder, required=captions is not None) for folder in (reference, generated)]
-    sets = [
-        _clips(folder, what, table, sample_rate, channel)
+    parts = [
+        _rows(folder, what, table)
         for folder, what, table in zip((reference, generated), ("reference", "generated"), tables, strict=True)
     ]
-    rate = _one_rate(sets, sample_rate)
-    notes = []
+    paths = [row["path"] for part in parts for row in part]
+    infos = dict(zip(paths, inspect_all(paths), strict=True))
+    bad = bad_clips(paths, infos.values(), channel, sample_rate or model.sample_rate)
+    if bad and not skip_bad_clips:
+        raise BadClipsError(bad)
+    useless = {one.path for one in bad}
+    good = {path: info for path, info in infos.items() if path not in useless}
+    sets = [
+        _clips(folder, what, [row for row in part if row["path"] in good], good, channel)
+        for folder, what, part in zip((reference, generated), ("reference", "generated"), parts, strict=True)
+    ]
+    rate = sample_rate or _rate_of(good, model)
+    notes = [*([skipped_note(bad)] if bad else []), *_unread((reference, generated))]
+    notes += notes_on(good, good.values(), rate)
     by_name = _paired_by_name(*sets)
     texts = _texts(sets)
     if by_name is not None:
@@ -120,17 +135,13 @@ def compare_folders(
     return AudioReport(reference, generated, table, tuple(notes))
 
 
-def _clips(
-    folder: Path, what: str, table: Mapping[str, Mapping[str, Any]], sample_rate: int | None, channel: Channel
-) -> ClipSet:
+def _rows(folder: Path, what: str, table: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The labels of the audio files of a folder, and of the folders in it."""
     if not folder.is_dir():
         raise UserError(f"{folder}: there is no such folder")
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in AUDIO_SUFFIXES and path.is_file())
-    files = [path for path in files if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
+    files = _files(folder, AUDIO_SUFFIXES)
     if not files:
         raise UserError(f"{folder}: the folder holds no audio file ({', '.join(AUDIO_SUFFIXES)})")
-    if len(files) == 1:
-        raise UserError(f"{folder}: the folder holds one audio file, audio metrics need at least two")
     rows = []
     for path in files:
         name = path.relative_to(folder).as_posix()
@@ -140,22 +151,35 @@ def _clips(
         labels |= {"domain": "unknown", "split": "test", "condition": "unknown"}
         origin = {"caption": str(known.get("caption", ""))}
         rows.append(labels | {"attributes": known.get("attributes", {}), "provenance": origin})
-    return ClipSet.from_files(rows, sample_rate, channel, source=what)
+    return rows
 
 
-def _one_rate(sets: list[ClipSet], sample_rate: int | None) -> int:
-    rates = {
-        int(rate): str(path)
-        for part in sets
-        for rate, path in zip(part.frame["sample_rate"], part.frame["path"], strict=True)
-    }
-    if sample_rate is None and len(rates) > 1:
-        (low, first), (high, second) = min(rates.items()), max(rates.items())
-        raise UserError(
-            f"the files have different sample rates ({first}: {low} Hz, {second}: {high} Hz), and a model hears where "
-            "a recording ends in frequency; give a sample rate to read all at"
-        )
-    return sample_rate or next(iter(rates))
+def _clips(
+    folder: Path, what: str, rows: list[dict[str, Any]], infos: Mapping[str, AudioInfo], channel: Channel
+) -> ClipSet:
+    """The clips of a folder that can be used."""
+    if len(rows) < 2:
+        count = "one audio file" if rows else "no audio file that can be used"
+        raise UserError(f"{folder}: the folder holds {count}, audio metrics need at least two")
+    return ClipSet.from_files(rows, None, channel, source=what, infos=[infos[row["path"]] for row in rows])
+
+
+def _files(folder: Path, suffixes: Sequence[str]) -> list[Path]:
+    """The files below a folder whose names end so, those of hidden folders left out, sorted."""
+    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in suffixes and path.is_file())
+    return [path for path in files if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
+
+
+def _unread(folders: Sequence[Path]) -> list[str]:
+    """How many recordings are left out because libsndfile does not know their format."""
+    unread = [str(path) for folder in folders for path in _files(folder, OTHER_AUDIO_SUFFIXES)]
+    return [unread_note(unread)] if unread else []
+
+
+def _rate_of(infos: Mapping[str, AudioInfo], model: Embedding) -> int:
+    """The sample rate of all files, or that of the embedding where they have several."""
+    rates = {info.sample_rate for info in infos.values()}
+    return rates.pop() if len(rates) == 1 else model.sample_rate
 
 
 def _texts(sets: list[ClipSet]) -> dict[str, str]:

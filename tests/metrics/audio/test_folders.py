@@ -111,9 +111,6 @@ def bad(tmp_path: Path, write_clip: Callable[..., Path], case: str) -> tuple[Pat
         (folder / "readme.txt").write_text("x")
     elif case == "one":
         write_clip(folder / "a.wav", 0)
-    elif case == "rates":
-        write_clip(folder / "a.wav", 0)
-        write_clip(folder / "b.wav", 1, rate=44100)
     elif case in ("nan", "broken", "captions"):
         write_clip(folder / "a.wav", 0)
         write_clip(folder / "b.wav", 1)
@@ -133,7 +130,6 @@ def bad(tmp_path: Path, write_clip: Callable[..., Path], case: str) -> tuple[Pat
         ("empty", "holds no audio file"),
         ("text only", "holds no audio file"),
         ("one", "holds one audio file, audio metrics need at least two"),
-        ("rates", "different sample rates .*16000 Hz.*44100 Hz"),
         ("nan", "b.wav: the clip holds NaN"),
         ("broken", "b.wav: the file cannot be read as audio"),
         ("captions", "expected the columns 'clip_id' and 'caption', found name, text"),
@@ -148,12 +144,36 @@ def test_what_cannot_be_compared_is_said_in_a_sentence(
     assert "\n" not in str(caught.value)
 
 
-def test_mixed_rates_can_be_read_at_one(
+def test_mixed_rates_are_read_with_a_note_that_names_the_lower_ones(
     two_folders: tuple[Path, Path], tmp_path: Path, write_clip: Callable[..., Path]
 ) -> None:
     for index in range(4):
-        write_clip(tmp_path / "fast" / f"{index}.wav", index, rate=44100)
-    with pytest.raises(UserError, match="give a sample rate"):
-        compare_folders(two_folders[0], tmp_path / "fast", options=QUICK)
-    report = compare_folders(two_folders[0], tmp_path / "fast", sample_rate=8000, options=QUICK)
-    assert "resampled to the 16000 Hz of logmel_stats: it hears nothing above 4000 Hz" in report.text()
+        write_clip(tmp_path / "mixed" / f"{index}.wav", index, rate=44100 if index else 8000)
+    report = compare_folders(two_folders[0], tmp_path / "mixed", options=QUICK)
+    (note,) = report.notes
+    assert "1 of 16 files have lower sample rates" in note
+    assert note.endswith(f"{tmp_path / 'mixed' / '0.wav'} (8000 Hz)")
+    assert note in report.text()
+    report = compare_folders(two_folders[0], tmp_path / "mixed", sample_rate=8000, options=QUICK)
+    (note,) = report.notes  # at that rate all have all of the band
+    assert (
+        note
+        == "the files have 8000 Hz and are resampled to the 16000 Hz of logmel_stats: it hears nothing above 4000 Hz"
+    )
+
+
+def test_files_that_cannot_be_used_are_all_named_or_left_out_when_asked(
+    two_folders: tuple[Path, Path], write_clip: Callable[..., Path]
+) -> None:
+    real, made = two_folders
+    whole = compare_folders(real, made, options=QUICK).table
+    audio.write(real / "silent.wav", np.zeros(8000), 16000)
+    (made / "empty.wav").write_bytes(b"")
+    (made / "phone.m4a").write_bytes(b"x")
+    with pytest.raises(UserError, match=r"2 recordings cannot be used: .*silent\.wav: .*; .*empty\.wav: the file is"):
+        compare_folders(real, made, options=QUICK)
+    report = compare_folders(real, made, options=QUICK, skip_bad_clips=True)
+    pd.testing.assert_frame_equal(report.table, whole)
+    skipped, unread = report.notes
+    assert skipped.startswith("skipped, since 2 recordings cannot be used: ") and "empty.wav" in skipped
+    assert unread.startswith("1 recording is left out") and "phone.m4a" in unread
