@@ -41,6 +41,10 @@ _BETAS = (0.5, 0.9)
 """Of Adam, as in the paper."""
 _FIRST_VECTORS = 4096
 """Latent frames that codebooks begin with."""
+_HEARS_NOTHING = 2.0
+"""Hinge loss of a discriminator that judges everything alike."""
+_HINGE_DECAY = 0.9
+"""Of the moving average of the discriminator's loss, by steps that train it."""
 
 
 @dataclass
@@ -71,6 +75,7 @@ class _Progress:
         counts: of the steps in the sums, by figure.
         history: see `Trained`.
         balance: state of the balancer.
+        hinge: moving average of the discriminator's loss.
     """
 
     level: float
@@ -80,6 +85,7 @@ class _Progress:
     counts: dict[str, int] = field(default_factory=dict)
     history: list[dict[str, Any]] = field(default_factory=list)
     balance: dict[str, dict[str, float]] = field(default_factory=lambda: {"sums": {}, "counts": {}})
+    hinge: float = _HEARS_NOTHING
 
 
 def train(
@@ -221,7 +227,7 @@ class _Training:
         made = self.model.decoder(quantised)[:, 0] / (scale * self.now.level)
         reference = real / self.now.level  # losses see unit power
         losses = {"waveform": waveform_loss(reference, made), "mel": self.mel(reference, made)}
-        if adversarial:
+        if adversarial and self.now.hinge < settings.discriminator_below:
             with torch.no_grad():
                 _, real_features = self.discriminator(reference)
             judged, features = self.discriminator(made)
@@ -248,6 +254,7 @@ class _Training:
         self.other_adam.zero_grad()
         loss.backward()
         self._descend(self.other_adam, self.settings.discriminator_learning_rate)
+        self.now.hinge = _HINGE_DECAY * self.now.hinge + (1 - _HINGE_DECAY) * value
         return value
 
     def _descend(self, adam: torch.optim.Adam, highest: float) -> None:

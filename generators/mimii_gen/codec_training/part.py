@@ -74,7 +74,10 @@ class CodecPart(Part):
     learning_rate: float | None = setting(None, gt=0, le=1, description="of Adam, for the codec; None for the preset's")
     discriminator_learning_rate: float = setting(3e-4, gt=0, le=1, description="of Adam, for the discriminator")
     warmup_steps: int = setting(100, ge=0, description="steps over which the learning rates rise")
-    adversarial_after: int = setting(200, ge=0, description="step from which the discriminator counts")
+    adversarial_after: int = setting(200, ge=0, description="step from which the discriminator is trained")
+    discriminator_below: float = setting(
+        1.8, gt=0, description="hinge loss of the discriminator (2: it judges all alike) below which its losses count"
+    )
     discriminator_filters: int = setting(8, ge=1, le=256, description="channels of the discriminator")
     discriminator_share: float = setting(2 / 3, gt=0, le=1, description="share of steps that train the discriminator")
     waveform_weight: float = setting(0.1, ge=0, description="of the L1 loss of the waveform")

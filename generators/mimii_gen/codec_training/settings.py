@@ -43,7 +43,10 @@ class CodecSettings:
         learning_rate: of Adam, for the codec.
         discriminator_learning_rate: of Adam, for the discriminator.
         warmup_steps: steps over which the learning rates rise.
-        adversarial_after: step from which the discriminator is trained and its losses count.
+        adversarial_after: step from which the discriminator is trained.
+        discriminator_below: the discriminator's losses count in steps before which its hinge loss, as a moving
+            average, is below this. One that judges everything alike has a hinge loss of 2, and the gradient of its
+            judgement is noise, which the balancer would scale to its full share.
         discriminator_filters: channels of the discriminator.
         discriminator_share: share of the steps in which the discriminator is trained (2/3 in the paper at 24 kHz).
         waveform_weight, mel_weight, adversarial_weight, feature_weight: of the losses, as shares of the gradient.
@@ -70,6 +73,7 @@ class CodecSettings:
     discriminator_learning_rate: float = 3e-4
     warmup_steps: int = 100
     adversarial_after: int = 200
+    discriminator_below: float = 1.8
     discriminator_filters: int = 8
     discriminator_share: float = 2 / 3
     waveform_weight: float = 0.1

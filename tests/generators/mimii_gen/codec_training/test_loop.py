@@ -27,6 +27,7 @@ SETTINGS = CodecSettings(
     learning_rate=1e-3,
     warmup_steps=2,
     adversarial_after=2,
+    discriminator_below=100.0,
     discriminator_filters=2,
     save_every=2,
     log_every=1,
@@ -171,6 +172,47 @@ def test_a_codec_of_tones_learns_and_round_trips_through_its_folder(sound, tmp_p
     with torch.no_grad():
         same = trained.model.decoder(trained.model.quantizer.decode(codes.transpose(0, 1)))[:, 0]
     torch.testing.assert_close(decoded, same, rtol=1e-4, atol=1e-6)
+
+
+def test_a_discriminator_that_hears_nothing_has_no_say(sound, tmp_path):
+    """Its losses count in steps before which its moving average, which begins at 2, is below the limit."""
+    settings = dataclasses.replace(
+        SETTINGS, steps=30, adversarial_after=3, discriminator_below=1.7, discriminator_share=1.0,
+        discriminator_learning_rate=0.01, learning_rate=1e-5, discriminator_filters=8,
+    )  # fmt: skip
+    history = run(sound, tmp_path, settings).history
+    average, counted = 2.0, 0
+    for row in history:
+        counts = row["step"] > 3 and average < 1.7
+        assert ("adversarial" in row) == ("feature" in row) == counts
+        assert ("discriminator" in row) == (row["step"] > 3)
+        average = 0.9 * average + 0.1 * row.get("discriminator", average)
+        counted += counts
+    assert 0 < counted < 26
+
+
+def test_while_it_has_no_say_the_codec_learns_as_without_it(sound, tmp_path):
+    deaf = dataclasses.replace(SETTINGS, discriminator_below=1e-3)
+    without = dataclasses.replace(SETTINGS, adversarial_weight=0.0, feature_weight=0.0)
+    one, other = run(sound, tmp_path / "deaf", deaf), run(sound, tmp_path / "without", without)
+    assert same_weights(one, other)
+    assert any("discriminator" in row for row in one.history)
+    assert not any("discriminator" in row for row in other.history)
+
+
+@pytest.mark.parametrize("offset", [-2, -1, 2])
+def test_the_average_that_decides_whether_it_counts_survives_an_interruption(sound, tmp_path, monkeypatch, offset):
+    settings = dataclasses.replace(
+        SETTINGS, steps=16, discriminator_below=1.9, discriminator_learning_rate=0.005, discriminator_filters=8
+    )
+    whole = run(sound, tmp_path / "whole", settings)
+    first = next(row["step"] for row in whole.history if "adversarial" in row)
+    trained_before = [row for row in whole.history if row["step"] <= first + offset and "discriminator" in row]
+    assert trained_before and first + offset < settings.steps  # the average is on its way when the training stops
+    stopped(sound, tmp_path / "parts", first + offset, monkeypatch, settings)
+    again = run(sound, tmp_path / "parts", settings)
+    assert losses(again) == losses(whole)
+    assert same_weights(again, whole)
 
 
 def test_a_lapped_start_begins_where_others_do_not_arrive(sound, tmp_path):
