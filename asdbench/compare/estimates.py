@@ -20,19 +20,24 @@ Which interval is the default was settled by simulation (`docs/coverage/README.m
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
 from asdbench.metrics.detection import MAX_FPR, Scores, mann_whitney_auc, standardised_partial_auc
+from asdbench.seeding import derive_rng
 
 Pool = tuple[str | int, ...]
 """Names a set of clips that were drawn together; the first part is "normal" or "anomaly"."""
 
 Interval = tuple[float, float]
 NO_INTERVAL: Interval = (float("nan"), float("nan"))
+
+EQUIVALENCE_DRAWS = 4000
+_CHUNK = 2**20
+"""Most random numbers that are held at once."""
 
 
 @dataclass(frozen=True)
@@ -41,12 +46,21 @@ class Estimate:
 
     Attributes:
         value: the estimate.
-        influence: for each pool, one number a clip; the variance of the estimate is the sum of their variances, each
-            divided by its number of clips.
+        influence: for each pool, one number a unit (a clip, or a group of clips such as a recording); the variance of
+            the estimate is the sum of their variances, each divided by its number of units.
+        reach: the least and the largest influence that a unit can have, by pool; 0 and 1, those of a placement, where
+            it is left out.
+        units: names of the units of a pool, where those are groups; one that is in two pools makes them covary.
     """
 
     value: float
     influence: Mapping[Pool, Scores]
+    reach: Mapping[Pool, Interval] = field(default_factory=dict)
+    units: Mapping[Pool, tuple[str, ...]] = field(default_factory=dict)
+
+    def range_of(self, pool: Pool) -> Interval:
+        """The least and the largest influence that a unit of a pool can have."""
+        return self.reach.get(pool, (0.0, 1.0))
 
     @property
     def has_variance(self) -> bool:
@@ -126,10 +140,16 @@ def in_strata(estimate: Estimate, strata: Mapping[Pool, npt.NDArray[np.object_]]
 def combine(value: float, estimates: Sequence[Estimate], factors: Iterable[float]) -> Estimate:
     """An estimate that changes with the given ones by ``factors`` (its derivatives), with its ``value``."""
     influence: dict[Pool, Scores] = {}
+    reach: dict[Pool, Interval] = {}
+    units: dict[Pool, tuple[str, ...]] = {}
     for estimate, factor in zip(estimates, factors, strict=True):
+        units.update(estimate.units)
         for pool, values in estimate.influence.items():
             influence[pool] = influence.get(pool, 0.0) + factor * values
-    return Estimate(value, influence)
+            low, high = sorted(factor * end for end in estimate.range_of(pool))
+            before = reach.get(pool, (0.0, 0.0))
+            reach[pool] = before[0] + low, before[1] + high
+    return Estimate(value, influence, reach, units)
 
 
 def mean_of(estimates: Sequence[Estimate]) -> Estimate:
@@ -231,39 +251,38 @@ def mover(first: float, of_first: Interval, second: float, of_second: Interval, 
     return low, high
 
 
-def cautious_gap_interval(first: Estimate, second: Estimate, confidence: float) -> Interval:
-    """Interval of ``second - first`` that errs on the wide side: plain MOVER of the two scores' intervals.
-
-    Where two high AUCs share normal clips it is wider than `gap_interval`, whose two tails are uneven there: fine for
-    an interval, not for two one-sided tests, of which each must keep its level.
-    """
-    if not (first.has_variance and second.has_variance):
-        return NO_INTERVAL
-    shared = [pool for pool in second.influence if pool in first.influence]
-    covariance = sum(_covariance(first.influence[pool], second.influence[pool]) for pool in shared)
-    product = math.sqrt(first.variance * second.variance)
-    correlation = min(max(covariance / product, 0.0), 1.0) if product > 0 else 0.0
-    limits = [score_interval(estimate, confidence) for estimate in (first, second)]
-    return mover(first.value, limits[0], second.value, limits[1], correlation)
-
-
 def equivalence_p(first: Estimate, second: Estimate, margin: float) -> float:
-    """P-value of two one-sided tests that the gap is within ``margin`` (Schuirmann 1987, J. Pharmacokin. 15:657-680).
+    """P-value of two one-sided tests that ``second - first`` is within ``margin``, whatever the scores' distribution.
 
-    It is the smallest level at which the interval of confidence 1 - 2 level lies inside; that interval is
-    `cautious_gap_interval`, because here the error is to accept. NaN where there is no interval; 1 where the gap itself
-    is not inside.
+    An interval that is made of variances knows nothing of what was not seen: where all anomalies fall between two
+    clusters of normal clips their placements do not vary at all, and yet one generated clip in twenty may sound another
+    way. So each pool of clips gets random weights (of a Dirichlet distribution with ones), one pool an unseen clip at
+    the far end of its range in addition. For a single mean of numbers in a range this is Gaffke's upper limit (2005,
+    Math. Methods Stat. 14:451-467), which is Clopper and Pearson's where the numbers are 0 and 1. The p-value is the
+    share of draws whose gap is outside the margin, for the pool and the side where it is largest, and not below
+    exp(-margin n), the chance that n clips miss a share ``margin`` of a side (`asdbench.compare.verdict`).
+
+    Args:
+        first: mean AUC of the original set over repetitions.
+        second: likewise of the generated set.
+        margin: largest gap that does not matter.
+
+    Returns:
+        The p-value: NaN where a pool has one clip; 1 where the gap itself is not inside.
     """
     if not (first.has_variance and second.has_variance):
         return float("nan")
-    if abs(second.value - first.value) >= margin:
+    gap = combine(second.value - first.value, [first, second], [-1, 1])
+    if abs(gap.value) >= margin:
         return 1.0
-
-    def inside(level: float) -> bool:
-        low, high = cautious_gap_interval(first, second, 1 - 2 * level)
-        return -margin < low and high < margin
-
-    return _smallest(inside, 0.5)
+    fewest = min(one.clips(kind) for one in (first, second) for kind in ("normal", "anomaly"))
+    outside = {(pool, side): 0 for pool in gap.influence for side in (-1, 1)}
+    for seen, unseen in _drawn(gap):
+        total = gap.value + sum(seen.values())
+        for pool, (low, high) in unseen.items():
+            outside[pool, -1] += int((total - seen[pool] + low <= -margin).sum())
+            outside[pool, 1] += int((total - seen[pool] + high >= margin).sum())
+    return max(math.exp(-margin * fewest), max(outside.values()) / EQUIVALENCE_DRAWS)
 
 
 def newcombe_interval(auc: float, n_normal: int, n_anomaly: int, confidence: float) -> Interval:
@@ -347,13 +366,28 @@ def _ranks_among(ordered_by: Scores, scores: Scores) -> tuple[npt.NDArray[np.int
     return np.searchsorted(ordered, scores, "left"), np.searchsorted(ordered, scores, "right")
 
 
-def _smallest(accepted: Callable[[float], bool], most: float, steps: int = 30) -> float:
-    """The smallest level from 0 to ``most`` that is accepted, by bisection (acceptance grows with the level)."""
-    low, high = 0.0, most
-    for _ in range(steps):
-        middle = (low + high) / 2
-        if accepted(middle):
-            high = middle
-        else:
-            low = middle
-    return high
+def _drawn(gap: Estimate) -> Iterator[tuple[Mapping[Pool, Scores], Mapping[Pool, tuple[Scores, Scores]]]]:
+    """Deviations of each pool's mean in chunks of draws: of the clips that were seen, and with one at either end."""
+    rng = derive_rng("equivalence", [len(values) for values in gap.influence.values()])
+    labels = sorted({name for names in gap.units.values() for name in names})
+    places = {name: place for place, name in enumerate(labels)}
+    inside = {pool: np.array([places[name] for name in names]) for pool, names in gap.units.items()}
+    size = max(len(labels), sum(len(values) + 1 for values in gap.influence.values()))
+    for start in range(0, EQUIVALENCE_DRAWS, max(1, _CHUNK // size)):
+        count = min(max(1, _CHUNK // size), EQUIVALENCE_DRAWS - start)
+        shared = rng.standard_exponential((count, len(labels)), dtype=np.float32)
+        seen: dict[Pool, Scores] = {}
+        unseen: dict[Pool, tuple[Scores, Scores]] = {}
+        for pool, values in gap.influence.items():
+            weights = (
+                shared[:, inside[pool]]
+                if pool in inside
+                else rng.standard_exponential((count, len(values)), dtype=np.float32)
+            )
+            one_more = rng.standard_exponential(count)
+            mean, total = values.mean(), weights.sum(axis=1, dtype=np.float64)
+            moved = weights @ (values - mean)
+            seen[pool] = moved / total
+            low, high = ((moved + one_more * (end - mean)) / (total + one_more) for end in gap.range_of(pool))
+            unseen[pool] = low, high
+        yield seen, unseen

@@ -130,7 +130,13 @@ def compare_cells(cells: Sequence[Cell], confidence: float, margin: float) -> No
         row = cell.row
         row |= {"p_holm": corrected, "n_comparisons": compared, "margin": margin}
         row["verdict"] = verdict(
-            row["gap"], corrected, row["p_equivalence"], row["floor_high"], margin, round(1 - confidence, 12)
+            row["gap"],
+            (row["gap_low"], row["gap_high"]),
+            corrected,
+            row["p_equivalence"],
+            row["floor_high"],
+            margin,
+            round(1 - confidence, 12),
         )
 
 
@@ -228,7 +234,7 @@ def summary_row(
         ``mean_abs_gap``, ``rms_gap``, ``mean_relative_gap`` (of gap / original AUC), then ``pearson``, ``spearman`` and
         ``kendall`` of the original and generated AUC, and ``reason``. Intervals over clips, given the machines, are
         ``mean_gap_low`` and so on. ``mean_floor`` is the mean |gap| that a perfect generator is expected to show. Then,
-        how many cells have which verdict: ``n_equivalent``, ``n_different``, ``n_not_enough_clips`` and
+        how many cells have which verdict: ``n_equivalent``, ``n_different``, ``n_too_few`` and
         ``n_indistinguishable``.
 
         The interval of the mean gap follows from those of the cells; that of the mean |gap| is described at

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from asdbench.compare.verdict import NOT_ENOUGH
+from asdbench.compare.verdict import TOO_FEW
 from asdbench.frames import frame_of, records
 from asdbench.report import published
 from asdbench.report.table import DASH, Notes, Table, have_of, mean_sd, points_sd
@@ -15,10 +15,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from asdbench.compare import Comparison
-
-_TOO_FEW = "too few"
-"""How a table prints the verdict `NOT_ENOUGH`."""
-
 
 FEW_CLIPS = 20
 """With fewer clips in a class a table says that they are few."""
@@ -167,9 +163,9 @@ def _floor(cell: Mapping[str, Any]) -> str:
 
 def _verdict(cell: Mapping[str, Any]) -> str:
     needed = cell["n_needed"]
-    if cell["verdict"] == NOT_ENOUGH and not math.isnan(needed):
-        return f"{_TOO_FEW}: {int(needed)}"
-    return _TOO_FEW if cell["verdict"] == NOT_ENOUGH else str(cell["verdict"])
+    if cell["verdict"] == TOO_FEW and not math.isnan(needed):
+        return f"{TOO_FEW}: {int(needed)}"
+    return str(cell["verdict"])
 
 
 def labels_of_sets(gaps: pd.DataFrame) -> dict[tuple[str, str], str]:

@@ -9,7 +9,7 @@ from typing import Any
 from asdbench.report.table import DASH, Notes
 from asdbench.side_by_side.entries import Entry
 
-VERDICTS = ("n_equivalent", "n_different", "n_not_enough_clips", "n_indistinguishable")
+VERDICTS = ("n_equivalent", "n_different", "n_too_few", "n_indistinguishable")
 
 
 def points(value: float, signed: bool = False) -> str:

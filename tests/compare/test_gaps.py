@@ -91,7 +91,7 @@ def test_more_generation_seeds_narrow_the_interval_but_not_the_original(make_sco
 def test_intervals_cover_the_truth(test_sets: Any) -> None:
     """200 experiments, each a 'machine', whose true AUCs are known: about 95 % of the intervals hold them.
 
-    The whole grid is in tests/simulations/coverage.py; this is the way through the score table.
+    The whole grid is in tests/simulations/interval_coverage.py; this is the way through the score table.
     """
     rng = np.random.default_rng(7)
     experiments, clips, shifts = 200, 50, {"normal": 0.0, "real": 0.8, "effects": 1.2}
@@ -245,7 +245,7 @@ def test_one_clip_is_not_enough(make_scores: Any, test_sets: Any) -> None:
     row = cell(compare(single, test_sets, ["fan"], resamples=50).gaps, "fan")
     assert not math.isnan(row["gap"])
     assert math.isnan(row["p"]) and row["n_comparisons"] == 0
-    assert row["verdict"] == "not enough clips"
+    assert row["verdict"] == "too few"
     assert row["reason"] == "no interval of AUC original and AUC generated and gap: only 1 clip of a class"
 
 
@@ -256,7 +256,7 @@ def test_verdicts(make_scores: Any, test_sets: Any) -> None:
     found = compare(scores, test_sets, ["fan", "slider", "valve"], resamples=50)
     gaps = found.gaps.set_index(["generator", "machine"])
     assert set(gaps.loc["bad", "verdict"]) == {"different"}
-    assert set(gaps.loc["good", "verdict"]) == {"not enough clips"}
+    assert set(gaps.loc["good", "verdict"]) == {"too few"}
     assert (gaps["n_comparisons"] == 6).all()
     assert (gaps["p_holm"] >= gaps["p"]).all()
     assert gaps["n_needed"].between(300, 500).all()
@@ -267,7 +267,7 @@ def test_verdicts(make_scores: Any, test_sets: Any) -> None:
     ratio = good["floor"].to_numpy() / narrow[narrow["generator"] == "good"]["floor"].to_numpy()
     assert ratio.mean() == pytest.approx(math.sqrt((1 / 80 + 1 / 240) / (2 / 80)), rel=0.1)
     summary = found.summary.set_index("generator")
-    assert (summary.loc["bad", "n_different"], summary.loc["good", "n_not_enough_clips"]) == (3, 3)
+    assert (summary.loc["bad", "n_different"], summary.loc["good", "n_too_few"]) == (3, 3)
 
 
 def test_many_clips_of_a_good_generator_are_equivalent(make_scores: Any, test_sets: Any) -> None:
@@ -276,7 +276,7 @@ def test_many_clips_of_a_good_generator_are_equivalent(make_scores: Any, test_se
     assert row["verdict"] == "equivalent"
     assert row["p_equivalence"] <= 0.05
     close = cell(compare(scores, test_sets, ["fan"], resamples=20, margin=0.001).gaps, "fan")
-    assert close["verdict"] == "not enough clips"
+    assert close["verdict"] == "too few"
     wide = cell(compare(scores, test_sets, ["fan"], resamples=20, margin=0.2).gaps, "fan")
     assert wide["p_equivalence"] < row["p_equivalence"]
 

@@ -220,7 +220,7 @@ def test_floor_and_verdict_stand_beside_the_gap(comparison: Comparison) -> None:
         if cell is None or row[gap].startswith("–"):
             continue
         assert row[floor] == f"{100 * cell.floor:.2f}"
-        shown = f"too few: {int(cell.n_needed)}" if cell.verdict == "not enough clips" else cell.verdict
+        shown = f"too few: {int(cell.n_needed)}" if cell.verdict == "too few" else cell.verdict
         assert row[verdict] == shown
         seen.add(cell.verdict)
     assert seen

@@ -2,7 +2,7 @@
 
 Not part of the test run. Writes ``docs/coverage/results.csv`` and the table in ``docs/coverage/README.md``:
 
-    OMP_NUM_THREADS=1 python tests/simulations/coverage.py
+    OMP_NUM_THREADS=1 python tests/simulations/interval_coverage.py
 
 Every row is a share of repetitions with its standard error: how often an interval holds the truth, or how often a test
 is wrong. ``--quick`` makes few repetitions, to see that the script runs, and writes nothing.
@@ -472,7 +472,7 @@ def report(frame: pd.DataFrame, minutes: float) -> str:
 
 HEAD = """# Coverage of the intervals, error rates of the verdicts
 
-Written by `OMP_NUM_THREADS=1 python tests/simulations/coverage.py` in {minutes:.0f} minutes on one core; all numbers,
+Written by `OMP_NUM_THREADS=1 python tests/simulations/interval_coverage.py` in {minutes:.0f} minutes on one core; all numbers,
 with their repetitions and standard errors, are in `results.csv`. n is the number of clips of each kind. An interval of
 95 % should hold the truth in 95 % of repetitions (93 to 97 is asked for); a test at 5 % should be wrong in at most 5 %.
 With 4000 repetitions the standard error of a share of 95 % is 0.34 points, with 2000 it is 0.49.
