@@ -32,6 +32,8 @@ from asdbench.seeding import derive_rng
 Pool = tuple[str | int, ...]
 """Names a set of clips that were drawn together; the first part is "normal" or "anomaly"."""
 
+_KINDS = ("normal", "anomaly")
+
 Interval = tuple[float, float]
 NO_INTERVAL: Interval = (float("nan"), float("nan"))
 
@@ -51,12 +53,14 @@ class Estimate:
         reach: the least and the largest influence that a unit can have, by pool; 0 and 1, those of a placement, where
             it is left out.
         units: names of the units of a pool, where those are groups; one that is in two pools makes them covary.
+        by_clip: the same estimate as if there were no groups; None where there are none.
     """
 
     value: float
     influence: Mapping[Pool, Scores]
     reach: Mapping[Pool, Interval] = field(default_factory=dict)
     units: Mapping[Pool, tuple[str, ...]] = field(default_factory=dict)
+    by_clip: Estimate | None = None
 
     def range_of(self, pool: Pool) -> Interval:
         """The least and the largest influence that a unit of a pool can have."""
@@ -64,16 +68,37 @@ class Estimate:
 
     @property
     def has_variance(self) -> bool:
-        """Whether every pool has the two clips that a variance takes."""
+        """Whether every pool has the two units that a variance takes."""
         return all(len(values) > 1 for values in self.influence.values())
 
     @property
     def variance(self) -> float:
-        """Variance of the value; NaN where a pool has one clip."""
-        return sum(_variance(values) for values in self.influence.values()) if self.has_variance else float("nan")
+        """Variance of the value; NaN where a pool has one unit."""
+        return sum(variance for variance, _ in self.parts) if self.has_variance else float("nan")
+
+    @property
+    def parts(self) -> list[tuple[float, int]]:
+        """Variance and number of units of each pool; pools that have units in common are one part."""
+        if not self.units:
+            return [(_variance(values), len(values)) for values in self.influence.values()]
+        parts: dict[tuple[Pool, ...], tuple[float, int]] = {}
+        for pools in _connected(self.units, self.influence):
+            names = set().union(*(self.units.get(pool, ()) for pool in pools))
+            own = sum(_variance(self.influence[pool]) for pool in pools)
+            count = len(names) if len(pools) > 1 else len(self.influence[pools[0]])
+            parts[pools] = own + _between_pools(self, self, pools), count
+        return list(parts.values())
+
+    @property
+    def design_effect(self) -> float:
+        """Variance as a multiple of what it would be if there were no groups; 1 where there are none."""
+        if self.by_clip is None or not self.has_variance:
+            return 1.0
+        plain, own = self.by_clip.variance, self.variance
+        return own / plain if plain > 0 and own > 0 else 1.0
 
     def clips(self, kind: str) -> int:
-        """Number of clips in the pools of a kind, "normal" or "anomaly"."""
+        """Number of units in the pools of a kind, "normal" or "anomaly"."""
         return sum(len(values) for pool, values in self.influence.items() if pool[0] == kind)
 
 
@@ -139,6 +164,7 @@ def in_strata(estimate: Estimate, strata: Mapping[Pool, npt.NDArray[np.object_]]
 
 def combine(value: float, estimates: Sequence[Estimate], factors: Iterable[float]) -> Estimate:
     """An estimate that changes with the given ones by ``factors`` (its derivatives), with its ``value``."""
+    factors = list(factors)
     influence: dict[Pool, Scores] = {}
     reach: dict[Pool, Interval] = {}
     units: dict[Pool, tuple[str, ...]] = {}
@@ -149,7 +175,10 @@ def combine(value: float, estimates: Sequence[Estimate], factors: Iterable[float
             low, high = sorted(factor * end for end in estimate.range_of(pool))
             before = reach.get(pool, (0.0, 0.0))
             reach[pool] = before[0] + low, before[1] + high
-    return Estimate(value, influence, reach, units)
+    by_clip = None
+    if units:
+        by_clip = combine(value, [estimate.by_clip or estimate for estimate in estimates], factors)
+    return Estimate(value, influence, reach, units, by_clip)
 
 
 def mean_of(estimates: Sequence[Estimate]) -> Estimate:
@@ -182,8 +211,15 @@ def score_interval(estimate: Estimate, confidence: float, student: bool = True) 
         return NO_INTERVAL
     if _is_degenerate(estimate):
         return _newcombe_of(estimate, confidence)
-    parts = [(_variance(values), len(values)) for values in estimate.influence.values()] if student else []
-    return _logit_limits(estimate.value, math.sqrt(estimate.variance), _student(parts, confidence))
+    quantile = _student(estimate.parts if student else [], confidence)
+    low, high = _logit_limits(estimate.value, math.sqrt(estimate.variance), quantile)
+    if estimate.by_clip is not None:
+        # Near 0 and 1 a few groups make the noise, and their variance is small by chance as often as not. Newcombe's
+        # interval does not need it; the clips count for as many as their design effect leaves of them.
+        normal, anomaly = (max(estimate.by_clip.clips(kind) / estimate.design_effect, 2.0) for kind in _KINDS)
+        below, above = newcombe_interval(estimate.value, normal, anomaly, confidence)
+        low, high = min(low, below), max(high, above)
+    return low, high
 
 
 def gap_interval(first: Estimate, second: Estimate, confidence: float) -> Interval:
@@ -197,6 +233,8 @@ def gap_interval(first: Estimate, second: Estimate, confidence: float) -> Interv
     """
     if not (first.has_variance and second.has_variance):
         return NO_INTERVAL
+    if first.units or second.units:
+        return _gap_interval_by_groups(first, second, confidence)
     shared = [pool for pool in second.influence if pool in first.influence]
     differences = [second.influence[pool] - first.influence[pool] for pool in shared]
     own = [
@@ -231,6 +269,21 @@ def gap_interval(first: Estimate, second: Estimate, confidence: float) -> Interv
     up = own_up + correlation * max(moves) ** 2 + (1 - correlation) * apart_up
     gap = second.value - first.value
     return max(gap - math.sqrt(down), -1.0), min(gap + math.sqrt(up), 1.0)
+
+
+def covariance(first: Estimate, second: Estimate) -> float:
+    """Covariance of two scores that share pools, or groups of clips."""
+    shared = [pool for pool in second.influence if pool in first.influence]
+    within = sum(_covariance(first.influence[pool], second.influence[pool]) for pool in shared)
+    return within + _between_pools(first, second)
+
+
+def _gap_interval_by_groups(first: Estimate, second: Estimate, confidence: float) -> Interval:
+    """MOVER of the two scores' intervals: groups may make all pools covary, so that these cannot be taken apart."""
+    product = math.sqrt(max(first.variance * second.variance, 0.0))
+    correlation = min(max(covariance(first, second) / product, -1.0), 1.0) if product > 0 else 0.0
+    limits = [score_interval(estimate, confidence) for estimate in (first, second)]
+    return mover(first.value, limits[0], second.value, limits[1], correlation)
 
 
 def mean_interval(values: Sequence[float], intervals: Sequence[Interval]) -> Interval:
@@ -275,7 +328,7 @@ def equivalence_p(first: Estimate, second: Estimate, margin: float) -> float:
     gap = combine(second.value - first.value, [first, second], [-1, 1])
     if abs(gap.value) >= margin:
         return 1.0
-    fewest = min(one.clips(kind) for one in (first, second) for kind in ("normal", "anomaly"))
+    fewest = min(one.clips(kind) for one in (first, second) for kind in _KINDS)
     outside = {(pool, side): 0 for pool in gap.influence for side in (-1, 1)}
     for seen, unseen in _drawn(gap):
         total = gap.value + sum(seen.values())
@@ -285,7 +338,7 @@ def equivalence_p(first: Estimate, second: Estimate, margin: float) -> float:
     return max(math.exp(-margin * fewest), max(outside.values()) / EQUIVALENCE_DRAWS)
 
 
-def newcombe_interval(auc: float, n_normal: int, n_anomaly: int, confidence: float) -> Interval:
+def newcombe_interval(auc: float, n_normal: float, n_anomaly: float, confidence: float) -> Interval:
     """Newcombe's method 5: all AUCs whose Hanley-McNeil variance makes the observed one unsurprising.
 
     It has width where the classes are separated; with 50 and 50 clips an AUC of 1 gives 0.960 to 1 at 95 %.
@@ -359,6 +412,35 @@ def _variance(influence: Scores) -> float:
 
 def _covariance(first: Scores, second: Scores) -> float:
     return float((first - first.mean()) @ (second - second.mean())) / (len(first) - 1) / len(first)
+
+
+def _between_pools(first: Estimate, second: Estimate, pools: Sequence[Pool] | None = None) -> float:
+    """Covariance by units that are in different pools of the two (Obuchowski 1997), of all pools or of some."""
+    total = 0.0
+    for one, of_one in first.units.items():
+        for other, of_other in second.units.items():
+            counts = one != other and (pools is None or (one in pools and other in pools))
+            common = set(of_one) & set(of_other) if counts else ()
+            if common:
+                moves = [
+                    dict(zip(names, (values - values.mean()) / len(values), strict=True))
+                    for names, values in ((of_one, first.influence[one]), (of_other, second.influence[other]))
+                ]
+                count = len(set(of_one) | set(of_other))
+                total += count / (count - 1) * sum(moves[0][name] * moves[1][name] for name in sorted(common))
+    return total
+
+
+def _connected(units: Mapping[Pool, tuple[str, ...]], pools: Iterable[Pool]) -> list[tuple[Pool, ...]]:
+    """Pools that have units in common, directly or by others, together."""
+    found: list[tuple[tuple[Pool, ...], set[str]]] = []
+    for pool in pools:
+        names = set(units.get(pool, ()))
+        joined = [one for one in found if one[1] & names]
+        found = [one for one in found if not one[1] & names]
+        members = (*(member for one in joined for member in one[0]), pool)
+        found.append((members, names.union(*(one[1] for one in joined))))
+    return [members for members, _ in found]
 
 
 def _ranks_among(ordered_by: Scores, scores: Scores) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:

@@ -41,10 +41,30 @@ class Placed:
         placements: of the clips, shape (clips,).
         influence: of the recordings of the pool, shape (recordings,); the placements themselves where each recording is
             one clip. See `asdbench.compare.sharing`.
+        is_grouped: whether the recordings are groups of clips.
     """
 
     placements: Scores
     influence: Scores
+    is_grouped: bool = False
+
+    @property
+    def units(self) -> int:
+        """How many clips, or groups of clips, were drawn apart from each other."""
+        return len(self.influence) if self.is_grouped else len(self.placements)
+
+    @property
+    def values(self) -> Scores:
+        """What the units add to the mean, shape (units,)."""
+        return self.influence if self.is_grouped else self.placements
+
+    @property
+    def design_effect(self) -> float:
+        """Variance of the mean placement as a multiple of what it were without groups; not below 1."""
+        if not self.is_grouped or len(self.influence) < 2:
+            return 1.0
+        plain = float(self.placements.var(ddof=1)) / len(self.placements)
+        return max(float(self.influence.var(ddof=1)) / len(self.influence) / plain, 1.0) if plain > 0 else 1.0
 
     def __len__(self) -> int:
         return len(self.placements)
@@ -71,6 +91,11 @@ class Side:
         return sum(len(group) for group in self.made.values())
 
     @property
+    def members(self) -> list[Placed]:
+        """All sets of clips."""
+        return [*self.real.values(), *(one for group in self.made.values() for one in group.values())]
+
+    @property
     def real_weights(self) -> dict[int, float]:
         """Share of each detector seed in the mean over repetitions."""
         counts = Counter(replicate.seed for group in self.made.values() for replicate in group)
@@ -82,11 +107,14 @@ def perfect_p(gap: float, sides: Sequence[Side]) -> float:
 
     With one seed this is the two-sample test of placements with their total variance about the common mean: the
     permutation test's variance, with Student's t for its shape. With more seeds the spread of each detector's
-    placements is estimated likewise, and the correlations between detectors from the clips that they share.
+    placements is estimated likewise, and the correlations between detectors from the clips that they share. Where clips
+    come in groups, the variance of a set's mean is multiplied by its design effect, and the degrees of freedom are
+    those of Welch and Satterthwaite with the numbers of groups.
     """
     from scipy import special
 
-    variance, freedom = 0.0, 0
+    variance, freedom = 0.0, 0.0
+    parts: list[tuple[float, int]] = []
     for side in sides:
         spread = {}
         for seed, own in side.real.items():
@@ -97,9 +125,16 @@ def perfect_p(gap: float, sides: Sequence[Side]) -> float:
         for group in side.made.values():
             groups.append([(one, spread[r.seed] / side.repetitions) for r, one in group.items()])
         for members in groups:
-            scales = np.array([scale / math.sqrt(len(one)) for one, scale in members])
-            variance += float(scales @ _correlations([one.influence for one, _ in members]) @ scales)
-            freedom += max(len(one.influence) for one, _ in members) - 1
+            scales = np.array([scale * math.sqrt(one.design_effect / len(one)) for one, scale in members])
+            part = float(scales @ _correlations([one.influence for one, _ in members]) @ scales)
+            variance += part
+            parts.append((part, max(len(one.influence) for one, _ in members)))
+            freedom += parts[-1][1] - 1
+    everything = [one for side in sides for one in side.members]
+    if any(one.is_grouped for one in everything) and variance > 0:
+        if min(size for _, size in parts) < 2:
+            return float("nan")
+        freedom = variance**2 / sum(part**2 / (size - 1) for part, size in parts)
     if freedom < 1:
         return float("nan")
     if variance <= 0:
@@ -123,26 +158,28 @@ def floor_draws(sides: Sequence[Side], auc: float, rng: np.random.Generator, dra
     methods = []
     for side in sides:
         weights = side.real_weights
-        real = np.sum([weights[seed] * own.placements for seed, own in side.real.items()], axis=0)
-        made = [
-            (
-                np.sum([side.real[r.seed].placements for r in group], axis=0) / side.repetitions,
-                min(len(one) for one in group.values()),
-            )
-            for group in side.made.values()
-        ]
-        clips = len(real)
+        real = np.sum([weights[seed] * own.values for seed, own in side.real.items()], axis=0)
+        made = []
+        for group in side.made.values():
+            # Clips that were generated one by one are fresh clips, those in groups fresh groups.
+            in_groups = all(one.is_grouped for one in group.values())
+            known = [side.real[r.seed].values if in_groups else side.real[r.seed].placements for r in group]
+            made.append((np.sum(known, axis=0) / side.repetitions, min(one.units for one in group.values())))
+        clips = min(own.units for own in side.real.values())
         if clips >= MIN_SPLIT and np.ptp(real) > 0:
             methods.append("split halves")
             total -= _half_deviations(real, draws, rng)
             for own, size in made:
-                total += _half_deviations(own, draws, rng) * math.sqrt(clips / size)
+                total += _half_deviations(own, draws, rng) * math.sqrt(len(own) / size)
         else:
             methods.append("binormal")
             shares = [len(group) / side.repetitions for group in side.made.values()]
-            sizes = [size for _, size in made]
-            fresh = 1 / clips + sum(share**2 / size for share, size in zip(shares, sizes, strict=True))
-            total += math.sqrt(placement_variance(inside(auc, min(clips, side.other)), side.other) * fresh) * (
+            effects = [max(one.design_effect for one in group.values()) for group in side.made.values()]
+            sizes = [min(len(one) for one in group.values()) for group in side.made.values()]
+            fresh = max(own.design_effect / len(own) for own in side.real.values())
+            fresh += sum(share**2 * effect / size for share, effect, size in zip(shares, effects, sizes, strict=True))
+            number = min([len(own) for own in side.real.values()] + [side.other])
+            total += math.sqrt(placement_variance(inside(auc, number), side.other) * fresh) * (
                 _normal_scores(draws, rng)
             )
     return total, " and ".join(dict.fromkeys(methods))
