@@ -20,6 +20,7 @@ from asdbench.plan import Plan, Unit, fetch_recordings, finished, make_plan, out
 from asdbench.progress import Progress
 from asdbench.results import TRACEBACKS, Results, compare_scores, write
 from asdbench.roles import refuse_shared_audio
+from asdbench.score_groups import score_groups
 from asdbench.spec import LoadedSpec, PluginSpec, load_spec
 from asdbench.store import Store, disk_errors, key_of
 
@@ -210,7 +211,12 @@ def _score_table(plan: Plan, store: Store) -> pd.DataFrame:
     columns += ["clip_id", "content_hash", "score"]
     if not parts:
         return pd.DataFrame({name: pd.Series(dtype=object) for name in columns})
-    return pd.concat(parts, ignore_index=True)[columns]
+    table = pd.concat(parts, ignore_index=True)[columns]
+    groups = score_groups(plan, store)
+    if not groups:
+        return table
+    keys = zip(table["machine"], table["source"], table["generation_seed"], table["clip_id"], strict=True)
+    return table.assign(group=[groups.get(key, "") for key in keys])
 
 
 def _generated_table(plan: Plan, store: Store) -> pd.DataFrame:

@@ -20,7 +20,7 @@ from asdbench.compare.heard import Heard, nothing_heard
 from asdbench.compare.memorisation import MEMORISATION_COLUMNS, memorisation_rows
 from asdbench.compare.official_scores import OFFICIAL_SUMMARY_COLUMNS, measure_estimate, official_rows
 from asdbench.compare.scoring import Scorer
-from asdbench.compare.testsets import REAL, Replicate, ScoreTable, TestSet, TestSetSpec, expand
+from asdbench.compare.testsets import GROUP, REAL, Replicate, ScoreTable, TestSet, TestSetSpec, count_groups, expand
 from asdbench.compare.verdict import MARGIN
 from asdbench.frames import frame_of, records
 from asdbench.metrics import detection, official, threshold
@@ -42,7 +42,8 @@ class Comparison:
     Attributes:
         metrics: one row a value: ``machine``, ``section`` ("all" or one section), ``detector``, ``source`` ("real" or
             the generator), ``test_set``, ``seed``, ``generation_seed`` (-1: real), ``metric``, ``value``,
-            ``n_normal``, ``n_anomaly`` (clips that the metric compares), ``low`` and ``high`` (interval over clips; NaN
+            ``n_normal``, ``n_anomaly`` (clips that the metric compares), ``n_normal_groups``, ``n_anomaly_groups``
+            (groups, such as recordings, that these are of), ``low`` and ``high`` (interval over clips; NaN
             for metrics from elsewhere), ``reason``.
         gaps: one row a cell (machine, detector, generator, test set); see `asdbench.compare.gaps.GAP_COLUMNS`.
         summary: one row a detector, generator and test set; see `asdbench.compare.gaps.summary_row`.
@@ -277,9 +278,8 @@ def _metrics(
                         estimate = measure_estimate(metric.__name__, test_set, only, spec)
                         row["low"], row["high"] = score_interval(estimate, confidence)
                     rows.append(row)
-    return frame_of(
-        rows, ("machine", "section", *_CELL, "metric", "value", "low", "high", "n_normal", "n_anomaly", "reason")
-    )
+    counts = ("n_normal", "n_anomaly", "n_normal_groups", "n_anomaly_groups")
+    return frame_of(rows, ("machine", "section", *_CELL, "metric", "value", "low", "high", *counts, "reason"))
 
 
 def _sections(test_set: TestSet) -> list[tuple[str, detection.Labels]]:
@@ -308,6 +308,8 @@ def _measure(name: str, metric: Metric, test_set: TestSet, inside: detection.Lab
         "value": value,
         "n_normal": int((mask & ~is_anomaly).sum()),
         "n_anomaly": int((mask & is_anomaly).sum()),
+        "n_normal_groups": count_groups(test_set.group[inside][mask & ~is_anomaly]),
+        "n_anomaly_groups": count_groups(test_set.group[inside][mask & is_anomaly]),
         "reason": reason,
     }
 
@@ -393,16 +395,18 @@ def _limit(training_scores: detection.Scores, quantile: float, method: str) -> t
 
 
 def _clips(table: ScoreTable) -> pd.DataFrame:
-    """Count clips and, by content hash, different recordings."""
+    """Count clips, by content hash those that differ, and the groups that they are of."""
     by = ["machine", "source", "generation_seed", "split", "condition"]
     once = table.frame.drop_duplicates([*by, "clip_id"])
     rows = [
-        dict(zip(by, key, strict=True)) | {"n_clips": len(clips), "n_different": int(clips["content_hash"].nunique())}
+        dict(zip(by, key, strict=True))
+        | {"n_clips": len(clips), "n_different": int(clips["content_hash"].nunique())}
+        | {"n_groups": count_groups(clips[GROUP].to_numpy(dtype=object))}
         for key, clips in once.groupby(by)
     ]
     order = {machine: place for place, machine in enumerate(table.machines)}
     rows.sort(key=lambda row: (order[str(row["machine"])], row["source"] != REAL, *(row[name] for name in by[1:])))
-    return frame_of(rows, (*by, "n_clips", "n_different"))
+    return frame_of(rows, (*by, "n_clips", "n_different", "n_groups"))
 
 
 def _problems(table: ScoreTable) -> pd.DataFrame:

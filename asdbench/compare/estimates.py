@@ -54,6 +54,8 @@ class Estimate:
             it is left out.
         units: names of the units of a pool, where those are groups; one that is in two pools makes them covary.
         by_clip: the same estimate as if there were no groups; None where there are none.
+        alike: for "normal" and "anomaly" the design effect of the mean of the scores' normal ranks, where the clips of
+            the kind come in groups; unlike that of placements it is known where nearly all clips are placed right.
     """
 
     value: float
@@ -61,6 +63,7 @@ class Estimate:
     reach: Mapping[Pool, Interval] = field(default_factory=dict)
     units: Mapping[Pool, tuple[str, ...]] = field(default_factory=dict)
     by_clip: Estimate | None = None
+    alike: Mapping[str, float] = field(default_factory=dict)
 
     def range_of(self, pool: Pool) -> Interval:
         """The least and the largest influence that a unit of a pool can have."""
@@ -176,9 +179,12 @@ def combine(value: float, estimates: Sequence[Estimate], factors: Iterable[float
             before = reach.get(pool, (0.0, 0.0))
             reach[pool] = before[0] + low, before[1] + high
     by_clip = None
+    alike: dict[str, float] = {}
+    for estimate in estimates:
+        alike |= {kind: max(effect, alike.get(kind, 1.0)) for kind, effect in estimate.alike.items()}
     if units:
         by_clip = combine(value, [estimate.by_clip or estimate for estimate in estimates], factors)
-    return Estimate(value, influence, reach, units, by_clip)
+    return Estimate(value, influence, reach, units, by_clip, alike)
 
 
 def mean_of(estimates: Sequence[Estimate]) -> Estimate:
@@ -214,9 +220,7 @@ def score_interval(estimate: Estimate, confidence: float, student: bool = True) 
     quantile = _student(estimate.parts if student else [], confidence)
     low, high = _logit_limits(estimate.value, math.sqrt(estimate.variance), quantile)
     if estimate.by_clip is not None:
-        # Near 0 and 1 a few groups make the noise, and their variance is small by chance as often as not. Newcombe's
-        # interval does not need it; the clips count for as many as their design effect leaves of them.
-        normal, anomaly = (max(estimate.by_clip.clips(kind) / estimate.design_effect, 2.0) for kind in _KINDS)
+        normal, anomaly = (_effective(estimate, kind) for kind in _KINDS)
         below, above = newcombe_interval(estimate.value, normal, anomaly, confidence)
         low, high = min(low, below), max(high, above)
     return low, high
@@ -367,6 +371,19 @@ def _own_limits(estimate: Estimate, own: Mapping[Pool, Scores], quantile: float,
     if _is_degenerate(estimate) or variance == 0:
         return _newcombe_of(estimate, confidence)
     return _logit_limits(estimate.value, math.sqrt(variance), quantile)
+
+
+def _effective(estimate: Estimate, kind: str) -> float:
+    """For how many clips those of a kind count in Newcombe's interval, which does not need the estimate's variance.
+
+    Near 0 and 1 a few groups make the noise, and the variance is small by chance as often as not. There the estimate's
+    design effect is taken to be at least the square root of that of the scores. Towards the middle the exponent falls
+    to 0, since the scores' design effect is too large where groups have clips of both kinds, whose common moves cancel.
+    The exponent was settled by simulation (`docs/coverage/README.md`).
+    """
+    assert estimate.by_clip is not None
+    of_scores: float = estimate.alike.get(kind, 1.0) ** (0.5 * (2 * estimate.value - 1) ** 2)
+    return max(estimate.by_clip.clips(kind) / max(estimate.design_effect, of_scores), 2.0)
 
 
 def _newcombe_of(estimate: Estimate, confidence: float) -> Interval:

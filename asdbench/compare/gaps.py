@@ -28,7 +28,7 @@ from asdbench.compare.estimates import (
     mean_of,
     score_interval,
 )
-from asdbench.compare.perfect import floor_draws, holm, inside, perfect_p
+from asdbench.compare.perfect import design_of, floor_draws, holm, inside, perfect_p
 from asdbench.compare.power import clips_needed
 from asdbench.compare.scoring import WHOLE, Scored, Scorer, resampled_mean, sides_of
 from asdbench.compare.seeds import resample_seeds
@@ -51,6 +51,9 @@ GAP_COLUMNS = (
     "n_normal",
     "n_anomaly_original",
     "n_anomaly_generated",
+    "n_normal_groups",
+    "n_anomaly_original_groups",
+    "n_anomaly_generated_groups",
     "n_seeds",
     "n_seeds_expected",
     "n_seeds_original",
@@ -86,13 +89,15 @@ GAP_COLUMNS = (
     "margin",
     "verdict",
     "n_needed",
+    "n_needed_groups",
     "confidence",
     "resamples",
     "reason",
 )
 """Columns of the table of gaps.
 
-AUCs and gaps are fractions. ``n_seeds`` counts the pairs of detector and generation seed that have a gap,
+AUCs and gaps are fractions. ``*_groups`` count the groups (such as recordings) that the clips are of, where clips
+without one are each their own. ``n_seeds`` counts the pairs of detector and generation seed that have a gap,
 ``n_seeds_generated`` those with an AUC on the generated set (both of ``n_seeds_expected``), ``n_seeds_original`` the
 detector seeds with an AUC on the original set.
 
@@ -101,7 +106,8 @@ resample is the same), ``*_seeds`` the hierarchical one over seeds and clips (Na
 ``floor_high`` are the mean and the ``confidence`` quantile of a perfect generator's |gap|, ``floor_method`` how they
 were found. ``p`` is the p-value of a perfect generator, ``p_holm`` the same corrected for the ``n_comparisons`` cells
 of the table, ``p_equivalence`` that of the two one-sided tests for ``margin``. ``n_needed`` is the number of clips of
-each kind that would show a gap of ``margin`` with a probability of 80 %.
+each kind that would show a gap of ``margin`` with a probability of 80 %, in groups as large and as alike as these are;
+``n_needed_groups`` is the number of real groups that these clips would be of.
 """
 
 
@@ -351,7 +357,7 @@ def _gap_with_intervals(
     values = _empty_values(numbers)
     draws = [resampled_mean(first), resampled_mean(second)]
     if draws[0] is None or draws[1] is None:
-        return values, FEW
+        return values, _few(original, generated)
     values["_low"], values["_high"] = gap_interval(original, generated, confidence)
     limits = [
         bca_interval(estimate.value, drawn, estimate, confidence)
@@ -377,7 +383,9 @@ def _against_perfect(
     auc = inside(original.value, min(original.clips("normal"), original.clips("anomaly")))
     found: dict[str, Any] = {"p_equivalence": equivalence_p(original, generated, margin)}
     if margin < max(auc, 1 - auc):
-        found["n_needed"] = clips_needed(auc, margin)
+        effect, size = design_of(sides)
+        found["n_needed"] = math.ceil(clips_needed(auc, margin) * effect)
+        found["n_needed_groups"] = math.ceil(found["n_needed"] / size)
     if sides:
         # One stream a machine: the same clips have the same floor, whatever they are compared with.
         draws, found["floor_method"] = floor_draws(sides, auc, derive_rng("floor", resampler.seed, row["machine"]))
@@ -433,20 +441,30 @@ def _counts(
     generated: TestSetSpec,
     expected: Sequence[Replicate],
 ) -> tuple[dict[str, int], list[str]]:
-    """Clips in each half: the most in any repetition, and a remark where repetitions have different numbers."""
+    """Clips and groups in each half, the most in any repetition, and a remark where repetitions differ in clips."""
     made = [table.test_set(generated, machine, detector, replicate) for replicate in expected]
     real = [table.test_set(original, machine, detector, Replicate(seed)) for seed in table.seeds] if original else []
-    counts = {
-        "n_normal": [len(test_set.normal) for test_set in made],
-        "n_anomaly_original": [len(test_set.anomaly) for test_set in real],
-        "n_anomaly_generated": [len(test_set.anomaly) for test_set in made],
+    halves = {
+        "n_normal": [test_set.normal for test_set in made],
+        "n_anomaly_original": [test_set.anomaly for test_set in real],
+        "n_anomaly_generated": [test_set.anomaly for test_set in made],
     }
+    counts = {name: [len(half) for half in own] for name, own in halves.items()}
+    counts |= {f"{name}_groups": [half.groups for half in own] for name, own in halves.items()}
     uneven = sorted({len(test_set.anomaly) for test_set in made if not test_set.reason})
     remark = f"generated: {uneven[0]} to {uneven[-1]} anomalous clips, depending on the seed" if len(uneven) > 1 else ""
     return {name: max(numbers, default=0) for name, numbers in counts.items()}, [remark] if remark else []
 
 
-FEW = "only 1 clip of a class"
+FEW, FEW_GROUPS = "only 1 clip of a class", "all clips of a class are of 1 group"
+
+
+def _few(*estimates: Estimate) -> str:
+    """Why there is no interval."""
+    clips = [estimate.by_clip or estimate for estimate in estimates]
+    return FEW_GROUPS if all(estimate.has_variance for estimate in clips) else FEW
+
+
 _SUFFIXES = ("", "_sd", "_low", "_high", "_low_bootstrap", "_high_bootstrap")
 
 
@@ -464,9 +482,9 @@ def _mean_with_interval(scored: Sequence[Scored], confidence: float) -> tuple[di
         return {}, ""
     values = _empty_values(np.array([one.estimate.value for one in scored]))
     draws = resampled_mean(scored)
-    if draws is None:
-        return values, FEW
     estimate: Estimate = mean_of([one.estimate for one in scored])
+    if draws is None:
+        return values, _few(estimate)
     values["_low"], values["_high"] = score_interval(estimate, confidence)
     values["_low_bootstrap"], values["_high_bootstrap"] = bca_interval(values[""], draws, estimate, confidence)
     return values, ""

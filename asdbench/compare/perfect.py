@@ -185,6 +185,21 @@ def floor_draws(sides: Sequence[Side], auc: float, rng: np.random.Generator, dra
     return total, " and ".join(dict.fromkeys(methods))
 
 
+def design_of(sides: Sequence[Side]) -> tuple[float, float]:
+    """How much groups matter for what the test sets do not share.
+
+    Returns:
+        Mean design effect of real and generated clips, and clips in a group of real ones; 1 and 1 where there are none.
+    """
+    effects, sizes = [1.0], [1.0]
+    for side in sides:
+        made = [one for group in side.made.values() for one in group.values()]
+        both = [np.mean([one.design_effect for one in members]) for members in (list(side.real.values()), made)]
+        effects.append(float(np.mean(both)))
+        sizes += [len(own) / own.units for own in side.real.values()]
+    return max(effects), max(sizes)
+
+
 def inside(auc: float, clips: int) -> float:
     """An AUC that is not 0 or 1: where it is, half a clip of ``clips`` is taken to be misplaced."""
     return auc if 0 < auc < 1 else (auc * clips + 0.5) / (clips + 1)

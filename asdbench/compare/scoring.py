@@ -154,7 +154,7 @@ class Scorer:
             (place, own, (kind, source, "clips", generation_seed(source, replicate)))
             for kind, source, place, own in zip(KINDS, (spec.normal, spec.anomaly), places, shares, strict=True)
         ]
-        estimate = grouped(mann_whitney_auc(normal, anomaly), of_clips)
+        estimate = grouped(mann_whitney_auc(normal, anomaly), of_clips, (normal, anomaly))
         resampled = None
         if min(len(normal), len(anomaly)) > 1 and estimate.has_variance:
             weights = [place.weights(self.resampler, machine) for place in places]

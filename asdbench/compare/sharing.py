@@ -23,8 +23,8 @@ import numpy.typing as npt
 
 from asdbench.compare.bootstrap import Resampler, Weights
 from asdbench.compare.estimates import Estimate, Pool
-from asdbench.compare.testsets import Half, Members, ScoreTable
-from asdbench.metrics.detection import Scores
+from asdbench.compare.testsets import Members, ScoreTable
+from asdbench.metrics.detection import Domains, Scores
 
 Positions = npt.NDArray[np.intp]
 
@@ -149,40 +149,64 @@ class Recordings:
         return self._draws[machine]
 
 
-def grouped(value: float, of_clips: Sequence[tuple[Place, Scores, Pool]]) -> Estimate:
+def grouped(value: float, of_clips: Sequence[tuple[Place, Scores, Pool]], scores: Sequence[Scores]) -> Estimate:
     """An estimate from the influences of clips.
 
     Args:
         value: of the estimate.
         of_clips: for each half of the test set its place, the influences of its clips, shape (clips,), and a name of
             the clips of this generation seed.
+        scores: of the clips of each half, shape (clips,).
     """
     influence = {place.pool: place.influence(values) for place, values, _ in of_clips}
     units = {place.pool: place.units for place, _, _ in of_clips if place.is_grouped}
     by_clip = Estimate(value, {pool: values for _, values, pool in of_clips}) if units else None
-    return Estimate(value, influence, units=units, by_clip=by_clip)
+    alike: dict[str, float] = {}
+    for (place, _, _), own in zip(of_clips, scores, strict=True):
+        if place.positions is not None and place.is_grouped:
+            kind = str(place.pool[0])
+            alike[kind] = max(_design_of_scores(own, place.positions), alike.get(kind, 1.0))
+    return Estimate(value, influence, units=units, by_clip=by_clip, alike=alike)
 
 
-def by_group(estimate: Estimate, halves: Mapping[Pool, Half]) -> Estimate:
+def by_group(estimate: Estimate, groups: Mapping[Pool, Domains | None], scores: Mapping[Pool, Scores]) -> Estimate:
     """Turn an estimate with one influence a clip into one with one a group.
 
     Args:
         estimate: has influences of clips.
-        halves: the clips of each pool.
+        groups: for a pool the group of each clip, shape (clips,), "" for a clip that is alone in its group; None where
+            no clip shares one.
+        scores: of the clips of the same pools, shape (clips,).
     """
+    alike: dict[str, float] = {}
     influence = dict(estimate.influence)
     units: dict[Pool, tuple[str, ...]] = {}
-    for pool, half in halves.items():
-        if half.group is None:
+    for pool, group in groups.items():
+        if group is None:
             continue
-        names = [str(name) or f"{' '.join(map(str, pool))} clip {place}" for place, name in enumerate(half.group)]
+        names = [str(name) or f"{' '.join(map(str, pool))} clip {place}" for place, name in enumerate(group)]
         order = {name: place for place, name in enumerate(sorted(set(names)))}
         positions = np.array([order[name] for name in names], dtype=np.intp)
         influence[pool] = _summed(np.asarray(estimate.influence[pool]), positions, len(order))
         units[pool] = tuple(order)
+        kind = str(pool[0])
+        alike[kind] = max(_design_of_scores(scores[pool], positions), alike.get(kind, 1.0))
     if not units:
         return estimate
-    return replace(estimate, influence=influence, units=units, by_clip=estimate)
+    return replace(estimate, influence=influence, units=units, by_clip=estimate, alike=alike)
+
+
+def _design_of_scores(scores: Scores, positions: Positions) -> float:
+    """Design effect of the mean of the scores' normal ranks; not below 1."""
+    from scipy import special, stats
+
+    groups = np.unique(positions, return_inverse=True)[1]
+    size, clips = int(groups.max()) + 1, len(scores)
+    if size < 2:
+        return float(clips)
+    ranks = special.ndtri((stats.rankdata(scores) - 0.5) / clips)
+    plain = ranks.var(ddof=1) / clips
+    return max(float(_summed(ranks, groups, size).var(ddof=1)) / size / plain, 1.0) if plain > 0 else 1.0
 
 
 def _summed(of_clips: Scores, positions: Positions, size: int) -> Scores:

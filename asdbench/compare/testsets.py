@@ -155,6 +155,12 @@ class TestSet:
         """Shape (clips,)."""
         return np.concatenate([self.normal.section, self.anomaly.section])
 
+    @property
+    def group(self) -> Domains:
+        """Group of each clip, "" for a clip that is alone in its group: shape (clips,)."""
+        halves = (self.normal, self.anomaly)
+        return np.concatenate([np.full(len(h), "", dtype=object) if h.group is None else h.group for h in halves])
+
 
 def count_groups(group: Domains) -> int:
     """How many groups there are; "" names a clip that is alone in its group."""
@@ -273,7 +279,7 @@ class ScoreTable:
                 raise UserError(f"the score table has the {column} {strange[0]!r}; expected one of: {', '.join(known)}")
         key = ["machine", "detector", "source", "seed", "generation_seed", "split", "clip_id"]
         named = scores[GROUP] if GROUP in scores.columns else scores["clip_id"]
-        given = scores[list(COLUMNS)].assign(**{GROUP: named})
+        given = scores[list(COLUMNS)].assign(**{GROUP: named.fillna("").astype(str)})
         self.frame = given.sort_values(key, kind="stable", ignore_index=True)
         twice = self.frame[self.frame.duplicated(key)]
         if len(twice):
@@ -416,8 +422,7 @@ class ScoreTable:
 
 def _shared_groups(frame: pd.DataFrame) -> Domains:
     """Group of each row, "" where the machine has no other test clip of the group."""
-    group = frame[GROUP].fillna("").astype(str)
-    group = group.where(group != frame["clip_id"].astype(str), "")
+    group = frame[GROUP].where(frame[GROUP] != frame["clip_id"].astype(str), "")
     test = frame.assign(**{GROUP: group})[(frame["split"] == "test") & (group != "")]
     clips = test.drop_duplicates(["machine", GROUP, "source", "generation_seed", "clip_id"])
     sizes = clips.groupby(["machine", GROUP]).size()

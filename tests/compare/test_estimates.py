@@ -207,7 +207,7 @@ def test_no_variance_is_no_proof_of_equivalence(n: int, p: float) -> None:
 
 
 def two_rooms(rng: np.random.Generator, n: int) -> tuple[Estimate, Estimate]:
-    """Normal clips in two clusters, all anomalies between them, but a tenth of the generated ones: a gap of 5 points."""
+    """Normal clips in two clusters, anomalies between them, but a tenth of the generated ones: a gap of 5 points."""
     normal = np.r_[rng.normal(0, 1, n // 2), rng.normal(100, 1, n - n // 2)]
     made = np.where(rng.random(n) < 0.1, rng.normal(200, 1, n), rng.normal(50, 1, n))
     return auc_estimate(normal, rng.normal(50, 1, n), NORMAL, REAL), auc_estimate(normal, made, NORMAL, MADE)
