@@ -18,7 +18,7 @@ from asdbench.execute.local import Failure, cpu_count, run_units
 from asdbench.gathering import gather
 from asdbench.plan import Plan, Unit, fetch_recordings, finished, make_plan, outstanding
 from asdbench.progress import Progress
-from asdbench.results import TRACEBACKS, Results, compare_scores, write
+from asdbench.results import CONTROLS, TRACEBACKS, Results, compare_scores, write
 from asdbench.roles import refuse_shared_audio
 from asdbench.score_groups import score_groups
 from asdbench.spec import LoadedSpec, PluginSpec, load_spec
@@ -154,9 +154,11 @@ def _conclude(
     # Runs of the same spec on the same data share a folder; when either changes there is a new one.
     identity = key_of(spec=resolved, units=sorted(plan.units))[:12]
     folder = runs / loaded.spec.name / identity
-    comparison = compare_scores(resolved, scores, problems, gather(loaded, plan, store, failures))
+    controls = [name for name, generator in loaded.generators.items() if generator.is_control]
+    comparison = compare_scores(resolved, scores, problems, gather(loaded, plan, store, failures), controls)
     results = Results(folder, resolved, scores, generated, problems, comparison)
     keys: dict[str, Any] = {"store": str(store.root), "clips": plan.clips, "detectors": _identities(loaded, plan)}
+    keys[CONTROLS] = controls
     keys["scores"] = [
         asdict(use) | {"fit": task["fit"], "fit_seed": task["seed"]}
         for use, task in ((use, plan.units[use.key].task) for use in plan.scores)

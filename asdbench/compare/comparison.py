@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -98,6 +98,7 @@ def compare(
     years: Sequence[int] = (),
     detectors: Sequence[str] | None = None,
     generators: Sequence[str] | None = None,
+    controls: Collection[str] = (),
     quantile: float = threshold.QUANTILE,
     threshold_method: str = threshold.METHODS[0],
     seed: int = 0,
@@ -120,6 +121,8 @@ def compare(
         detectors: all detectors that were to be used, in the order of the tables; the sorted names of those seen when
             left out.
         generators: all generators, likewise.
+        controls: those of them that are bounds for others and not under test, such as real clips that were held out:
+            Holm's correction counts them apart.
         quantile: of the training scores, at which the threshold of decisions lies.
         threshold_method: one of `asdbench.metrics.threshold.METHODS`: what the quantile is taken of.
         seed: of the bootstrap.
@@ -138,9 +141,9 @@ def compare(
     table = ScoreTable(scores, machines, problems, detectors, generators)
     specs = expand(test_sets, table.generators)
     scorer = Scorer(table, Resampler(resamples, seed))
-    cells, parts = _cells_of_gaps(table, specs, scorer, confidence, margin)
-    controls = frame_of(control_rows(table, [cell.row for cell in cells.values()], confidence), CONTROL_COLUMNS)
-    gaps = with_controls(frame_of((cell.row for cell in cells.values()), GAP_COLUMNS), controls)
+    cells, parts = _cells_of_gaps(table, specs, scorer, confidence, margin, controls)
+    scored_controls = frame_of(control_rows(table, [cell.row for cell in cells.values()], confidence), CONTROL_COLUMNS)
+    gaps = with_controls(frame_of((cell.row for cell in cells.values()), GAP_COLUMNS), scored_controls)
     heard = heard or nothing_heard()
     official_scores = _official(table, specs, years)
     return Comparison(
@@ -148,7 +151,7 @@ def compare(
         gaps=gaps,
         summary=_summary(table, specs, gaps, cells, confidence),
         agreement=_agreement(table, specs, cells, parts, confidence, seed if over_machines else None),
-        controls=controls,
+        controls=scored_controls,
         memorisation=frame_of(memorisation_rows(heard.nearest, confidence), MEMORISATION_COLUMNS),
         heard=heard,
         official=official_scores,
@@ -170,7 +173,12 @@ _Key = tuple[str, str, TestSetSpec]
 
 
 def _cells_of_gaps(
-    table: ScoreTable, specs: Sequence[TestSetSpec], scorer: Scorer, confidence: float, margin: float
+    table: ScoreTable,
+    specs: Sequence[TestSetSpec],
+    scorer: Scorer,
+    confidence: float,
+    margin: float,
+    controls: Collection[str],
 ) -> tuple[dict[_Key, Cell], dict[_Key, list[PartCell]]]:
     """The cells of the table of gaps, in its order, and their parts by section and domain."""
     original = next((spec for spec in specs if spec.source == REAL), None)
@@ -184,7 +192,7 @@ def _cells_of_gaps(
                     cells[key] = gap_cell(scorer, machine, detector, original, spec, confidence, margin)
                     if original is not None:
                         parts[key] = part_cells(scorer, machine, detector, original, spec)
-    compare_cells(list(cells.values()), confidence, margin)
+    compare_cells(list(cells.values()), confidence, margin, controls)
     return cells, parts
 
 

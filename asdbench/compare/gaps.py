@@ -11,7 +11,7 @@ in `asdbench.compare.verdict`.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -85,6 +85,7 @@ GAP_COLUMNS = (
     "p",
     "p_holm",
     "n_comparisons",
+    "is_control",
     "p_equivalence",
     "margin",
     "verdict",
@@ -105,9 +106,10 @@ detector seeds with an AUC on the original set.
 resample is the same), ``*_seeds`` the hierarchical one over seeds and clips (NaN with one seed). ``floor`` and
 ``floor_high`` are the mean and the ``confidence`` quantile of a perfect generator's |gap|, ``floor_method`` how they
 were found. ``p`` is the p-value of a perfect generator, ``p_holm`` the same corrected for the ``n_comparisons`` cells
-of the table, ``p_equivalence`` that of the two one-sided tests for ``margin``. ``n_needed`` is the number of clips of
-each kind that would show a gap of ``margin`` with a probability of 80 %, in groups as large and as alike as these are;
-``n_needed_groups`` is the number of real groups that these clips would be of.
+of the table (generators under test and controls apart: ``is_control``), ``p_equivalence`` that of the two one-sided
+tests for ``margin``. ``n_needed`` is the number of clips of each kind that would show a gap of ``margin`` with a
+probability of 80 %, in groups as large and as alike as these are; ``n_needed_groups`` is the number of real groups that
+these clips would be of.
 """
 
 
@@ -128,12 +130,27 @@ class Cell:
     perfect: Scores | None = None
 
 
-def compare_cells(cells: Sequence[Cell], confidence: float, margin: float) -> None:
-    """Fill in what depends on how many cells are compared: Holm's correction and the verdicts."""
+def compare_cells(cells: Sequence[Cell], confidence: float, margin: float, controls: Collection[str] = ()) -> None:
+    """Fill in what depends on how many cells are compared: Holm's correction and the verdicts.
+
+    Args:
+        cells: all cells.
+        confidence: 1 minus the level of the tests.
+        margin: largest gap that does not matter.
+        controls: generators that are bounds for others and not under test; they are a family of their own, so that
+            they do not make the others' tests stricter.
+    """
+    for is_control in (False, True):
+        own = [cell for cell in cells if (cell.row["generator"] in controls) == is_control]
+        _compare_family(own, confidence, margin, is_control)
+
+
+def _compare_family(cells: Sequence[Cell], confidence: float, margin: float, is_control: bool) -> None:
     p_values = [cell.row["p"] for cell in cells]
     compared = sum(not math.isnan(p) for p in p_values)
     for cell, corrected in zip(cells, holm(p_values), strict=True):
         row = cell.row
+        row["is_control"] = is_control
         row |= {"p_holm": corrected, "n_comparisons": compared, "margin": margin}
         row["verdict"] = verdict(
             row["gap"],

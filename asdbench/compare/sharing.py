@@ -206,7 +206,7 @@ def _design_of_scores(scores: Scores, positions: Positions) -> float:
         return float(clips)
     ranks = special.ndtri((stats.rankdata(scores) - 0.5) / clips)
     plain = ranks.var(ddof=1) / clips
-    return max(float(_summed(ranks, groups, size).var(ddof=1)) / size / plain, 1.0) if plain > 0 else 1.0
+    return max(float(_summed(ranks, groups, size).var(ddof=1) / size / plain), 1.0) if plain > 0 else 1.0
 
 
 def _summed(of_clips: Scores, positions: Positions, size: int) -> Scores:

@@ -170,7 +170,6 @@ def memorisation(comparison: Comparison) -> Table:
         interval = DASH if math.isnan(row["nearer_low"]) else f"{row['nearer_low']:.3f} to {row['nearer_high']:.3f}"
         cosines = f"{row['cosine_generated']:.2f} / {row['cosine_held_out']:.2f}"
         counts = f"{row['n_training']}/{row['n_generated']}/{row['n_held_out']}"
-        heard = DASH if row["copies"] is None else "copies" if row["copies"] else "no sign of copies"
         rows.append(
             [
                 *own,
@@ -179,7 +178,7 @@ def memorisation(comparison: Comparison) -> Table:
                 cosines,
                 f"{row['its_cosine']:.2f}",
                 counts,
-                heard,
+                row["verdict"] or DASH,
             ]
         )
     percent = f"{100 * comparison.confidence:g} %"

@@ -158,7 +158,10 @@ def _gap_rows(comparison: Comparison, detector: str, notes: Notes) -> list[list[
 
 
 def _long_gap_remarks(comparison: Comparison) -> list[str]:
-    comparisons = int(comparison.gaps["n_comparisons"].max()) if len(comparison.gaps) else 0
+    gaps = comparison.gaps
+    tested = gaps[~gaps["is_control"].astype(bool)]
+    counted = (tested if len(tested) else gaps)["n_comparisons"]
+    comparisons = int(counted.max()) if len(counted) else 0
     margin = f"{100 * comparison.margin:g}"
     return [
         "clips: normal/anomalous original/anomalous generated; then the seeds that count, where some are missing.",

@@ -25,7 +25,7 @@ def number(value: float, form: str = ".3f") -> str:
 
 
 def verdicts(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Cells that are equivalent/different/too few clips/indistinguishable."""
+    """Cells that are equivalent/different/too few/indistinguishable."""
     return "/".join(str(sum(int(row[name]) for row in rows)) for name in VERDICTS)
 
 
@@ -79,5 +79,5 @@ SOUND_REMARK = (
     "parentheses. copies: machines on which training clips were found among generated ones. seconds a clip: as "
     "measured where it ran; millions of parameters: of what was trained."
 )
-VERDICTS_REMARK = "verdicts: cells (machine and detector) equivalent/different/too few clips/indistinguishable."
+VERDICTS_REMARK = "verdicts: cells (machine and detector) equivalent/different/too few/indistinguishable."
 """Remarks that explain these cells."""

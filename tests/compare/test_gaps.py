@@ -11,6 +11,7 @@ from scipy import stats
 from asdbench.compare import compare
 from asdbench.compare.bootstrap import delong_se
 from asdbench.compare.gaps import summary_row
+from asdbench.compare.perfect import holm
 from asdbench.metrics.detection import mann_whitney_auc
 
 
@@ -351,3 +352,17 @@ def test_correlations_are_those_of_scipy() -> None:
     same = summary_row(gaps.assign(n_seeds=1, n_seeds_expected=1, auc_original=0.5), machines)
     assert math.isnan(same["pearson"])
     assert same["reason"] == "no correlation: the AUC is the same on all machines"
+
+
+def test_controls_do_not_make_the_tests_of_generators_stricter(make_scores: Any, test_sets: Any) -> None:
+    scores = make_scores(generators=("good", "held out"), detectors=("ae",), clips=80)
+    alone = compare(scores[scores["source"] != "held out"], test_sets, ["fan", "slider", "valve"], resamples=20).gaps
+    options: dict[str, Any] = {"resamples": 20, "generators": ["good", "held out"]}
+    found = compare(scores, test_sets, ["fan", "slider", "valve"], controls=["held out"], **options).gaps
+    good, control = (found[found["generator"] == name] for name in ("good", "held out"))
+    assert good["p_holm"].tolist() == alone["p_holm"].tolist()
+    assert (found["n_comparisons"] == 3).all()
+    assert not good["is_control"].any() and control["is_control"].all()
+    assert control["p_holm"].tolist() == pytest.approx(holm(control["p"].tolist()))
+    every = compare(scores, test_sets, ["fan", "slider", "valve"], **options).gaps
+    assert (every["n_comparisons"] == 6).all()
