@@ -55,9 +55,9 @@ MEMORISATION_COLUMNS = (
     "reason",
 )
 """Columns of the table of memorisation: ``nearer`` is the module's figure, mean over seeds, with its interval;
-``copies`` says whether the interval lies above 0.5,
-``verdict`` the same in the words of the printed table ("" where there is no interval); ``cosine_…`` are medians; ``n_beyond`` counts the generated clips
-of all seeds that are nearer to a training clip than any held-out clip is."""
+``copies`` says whether the interval lies above 0.5, ``verdict`` the same in the words of the printed table ("" where
+there is no interval); ``cosine_…`` are medians; ``n_beyond`` counts the generated clips of all seeds that are nearer to
+a training clip than any held-out clip is."""
 
 COPIES, NO_COPIES = "copies", "no sign of copies"
 """The verdicts."""
