@@ -33,7 +33,7 @@ from asdbench.compare.power import clips_needed
 from asdbench.compare.scoring import WHOLE, Scored, Scorer, resampled_mean, sides_of
 from asdbench.compare.seeds import resample_seeds
 from asdbench.compare.testsets import Replicate, ScoreTable, TestSetSpec
-from asdbench.compare.verdict import MARGIN, VERDICTS, verdict
+from asdbench.compare.verdict import MARGIN, VERDICTS, has_few_groups, verdict
 from asdbench.metrics.detection import Scores
 from asdbench.seeding import derive_rng
 
@@ -105,11 +105,12 @@ detector seeds with an AUC on the original set.
 ``*_low`` and ``*_high`` bound the default interval over clips, ``*_bootstrap`` the bootstrap's (NaN where every
 resample is the same), ``*_seeds`` the hierarchical one over seeds and clips (NaN with one seed). ``floor`` and
 ``floor_high`` are the mean and the ``confidence`` quantile of a perfect generator's |gap|, ``floor_method`` how they
-were found. ``p`` is the p-value of a perfect generator, ``p_holm`` the same corrected for the ``n_comparisons`` cells
-of the table (generators under test and controls apart: ``is_control``), ``p_equivalence`` that of the two one-sided
-tests for ``margin``. ``n_needed`` is the number of clips of each kind that would show a gap of ``margin`` with a
-probability of 80 %, in groups as large and as alike as these are; ``n_needed_groups`` is the number of real groups that
-these clips would be of.
+were found. ``p`` is the p-value of a perfect generator (NaN where a class has fewer than
+`asdbench.compare.verdict.MIN_GROUPS` groups of clips), ``p_holm`` the same corrected for the ``n_comparisons`` cells of
+the table (generators under test and controls apart: ``is_control``), ``p_equivalence`` that of the two one-sided tests
+for ``margin``. ``n_needed`` is the number of clips of each kind that would show a gap of ``margin`` with a probability
+of 80 %, in groups as large and as alike as these are; ``n_needed_groups`` is the number of real groups that these clips
+would be of.
 """
 
 
@@ -157,7 +158,7 @@ def _compare_family(cells: Sequence[Cell], confidence: float, margin: float, is_
             (row["gap_low"], row["gap_high"]),
             corrected,
             row["p_equivalence"],
-            row["floor_high"],
+            math.inf if _has_few_groups(row) else row["floor_high"],
             margin,
             round(1 - confidence, 12),
         )
@@ -226,6 +227,8 @@ def gap_cell(
         values, why = _gap_with_intervals(first, second, confidence)
         row |= {f"gap{suffix}": value for suffix, value in values.items()}
         row |= _against_perfect(row, first, second, resampler, confidence, margin)
+        if _has_few_groups(row):
+            row["p"] = float("nan")
         if why:
             no_interval.append(("gap", why))
         else:
@@ -411,6 +414,11 @@ def _against_perfect(
         if original.has_variance and generated.has_variance:
             found["p"] = perfect_p(generated.value - original.value, sides)
     return found
+
+
+def _has_few_groups(row: Mapping[str, Any]) -> bool:
+    kinds = ("n_normal", "n_anomaly_original", "n_anomaly_generated")
+    return any(has_few_groups(row[kind], row[f"{kind}_groups"]) for kind in kinds)
 
 
 def _over_seeds(

@@ -59,12 +59,24 @@ class Placed:
         return self.influence if self.is_grouped else self.placements
 
     @property
-    def design_effect(self) -> float:
-        """Variance of the mean placement as a multiple of what it were without groups; not below 1."""
-        if not self.is_grouped or len(self.influence) < 2:
-            return 1.0
-        plain = float(self.placements.var(ddof=1)) / len(self.placements)
-        return max(float(self.influence.var(ddof=1)) / len(self.influence) / plain, 1.0) if plain > 0 else 1.0
+    def likeness(self) -> float:
+        """Intra-group correlation of the placements: 0 where clips are alone, NaN where placements do not vary.
+
+        It follows from the design effect, which is 1 plus the likeness times the mean number of further clips in a
+        group (Kish 1965), and is not below 0.
+        """
+        further = len(self) / self.units - 1
+        if not self.is_grouped or self.units < 2 or further <= 0:
+            return 0.0
+        plain = float(self.placements.var(ddof=1)) / len(self)
+        if plain <= 0:
+            return float("nan")
+        effect = float(self.influence.var(ddof=1)) / self.units / plain
+        return max(effect - 1, 0.0) / further
+
+    def design_effect(self, likeness: float) -> float:
+        """Variance of the mean placement as a multiple of what it were without groups."""
+        return 1 + (len(self) / self.units - 1) * likeness if self.is_grouped else 1.0
 
     def __len__(self) -> int:
         return len(self.placements)
@@ -96,6 +108,12 @@ class Side:
         return [*self.real.values(), *(one for group in self.made.values() for one in group.values())]
 
     @property
+    def likeness(self) -> float:
+        """The largest of any set: a perfect generator's clips are as alike as the real ones, and few groups hide it."""
+        known = [one.likeness for one in self.members if not math.isnan(one.likeness)]
+        return max(known, default=0.0)
+
+    @property
     def real_weights(self) -> dict[int, float]:
         """Share of each detector seed in the mean over repetitions."""
         counts = Counter(replicate.seed for group in self.made.values() for replicate in group)
@@ -120,12 +138,15 @@ def perfect_p(gap: float, sides: Sequence[Side]) -> float:
         for seed, own in side.real.items():
             same = [one.placements for group in side.made.values() for r, one in group.items() if r.seed == seed]
             spread[seed] = float(np.concatenate([own.placements, *same]).std(ddof=1))
-        weights = side.real_weights
+        weights, likeness = side.real_weights, side.likeness
         groups = [[(own, weights[seed] * spread[seed]) for seed, own in side.real.items()]]
         for group in side.made.values():
             groups.append([(one, spread[r.seed] / side.repetitions) for r, one in group.items()])
         for members in groups:
-            scales = np.array([scale * math.sqrt(one.design_effect / len(one)) for one, scale in members])
+            effects = [one.design_effect(likeness) for one, _ in members]
+            scales = np.array(
+                [scale * math.sqrt(e / len(one)) for e, (one, scale) in zip(effects, members, strict=True)]
+            )
             part = float(scales @ _correlations([one.influence for one, _ in members]) @ scales)
             variance += part
             parts.append((part, max(len(one.influence) for one, _ in members)))
@@ -174,9 +195,9 @@ def floor_draws(sides: Sequence[Side], auc: float, rng: np.random.Generator, dra
         else:
             methods.append("binormal")
             shares = [len(group) / side.repetitions for group in side.made.values()]
-            effects = [max(one.design_effect for one in group.values()) for group in side.made.values()]
+            effects = [max(one.design_effect(side.likeness) for one in group.values()) for group in side.made.values()]
             sizes = [min(len(one) for one in group.values()) for group in side.made.values()]
-            fresh = max(own.design_effect / len(own) for own in side.real.values())
+            fresh = max(own.design_effect(side.likeness) / len(own) for own in side.real.values())
             fresh += sum(share**2 * effect / size for share, effect, size in zip(shares, effects, sizes, strict=True))
             number = min([len(own) for own in side.real.values()] + [side.other])
             total += math.sqrt(placement_variance(inside(auc, number), side.other) * fresh) * (
@@ -194,7 +215,10 @@ def design_of(sides: Sequence[Side]) -> tuple[float, float]:
     effects, sizes = [1.0], [1.0]
     for side in sides:
         made = [one for group in side.made.values() for one in group.values()]
-        both = [np.mean([one.design_effect for one in members]) for members in (list(side.real.values()), made)]
+        both = [
+            np.mean([one.design_effect(side.likeness) for one in members])
+            for members in (list(side.real.values()), made)
+        ]
         effects.append(float(np.mean(both)))
         sizes += [len(own) / own.units for own in side.real.values()]
     return max(effects), max(sizes)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from asdbench.compare.verdict import INDISTINGUISHABLE, TOO_FEW
+from asdbench.compare.verdict import INDISTINGUISHABLE, MIN_GROUPS, TOO_FEW, has_few_groups
 from asdbench.frames import frame_of, records
 from asdbench.report import published
 from asdbench.report.table import DASH, Notes, Table, have_of, mean_sd, points_sd
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 FEW_CLIPS = 20
 """With fewer clips in a class a table says that they are few."""
-FEW_GROUPS = 5
-"""Likewise with fewer groups; with so many the intervals are tested (`docs/coverage`)."""
 
 
 def table_iv(comparison: Comparison) -> Table:
@@ -297,14 +295,13 @@ def _remark_on_few_clips(gaps: pd.DataFrame) -> str:
 
 
 def _remark_on_few_groups(gaps: pd.DataFrame) -> str:
-    counts = gaps[[f"{name}_groups" for name in _COUNTS]].min(axis=1)
-    clips = gaps[list(_COUNTS)].min(axis=1)
-    few = list(dict.fromkeys(gaps["machine"][(counts < FEW_GROUPS) & (counts < clips)]))
+    rows = records(gaps)
+    few = [row["machine"] for row in rows if any(has_few_groups(row[n], row[f"{n}_groups"]) for n in _COUNTS)]
     if not few:
         return ""
     return (
-        f"Fewer than {FEW_GROUPS} groups in a class ({', '.join(few)}): too few to conclude anything; intervals are "
-        f"known to hold from {FEW_GROUPS} on."
+        f"Fewer than {MIN_GROUPS} groups in a class ({', '.join(dict.fromkeys(few))}): too few to conclude anything; "
+        f"intervals are known to hold from {MIN_GROUPS} on."
     )
 
 

@@ -19,6 +19,7 @@ from asdbench.compare.estimates import (
     gap_interval,
     score_interval,
 )
+from asdbench.compare.perfect import Placed, Side, design_of, perfect_p
 from asdbench.compare.scoring import Scorer
 from asdbench.compare.sharing import by_group
 from asdbench.compare.testsets import Replicate, ScoreTable, count_groups, expand
@@ -267,7 +268,7 @@ def test_all_clips_of_one_group_say_so(make_scores: Any, test_sets: Any) -> None
     row = compare(scores, test_sets, ["fan"], resamples=50, years=(2023,)).gaps.iloc[0]
     assert np.isnan(row["auc_original_low"]) and np.isnan(row["gap_low"])
     assert "all clips of a class are of 1 group" in row["reason"]
-    assert row["verdict"] == "too few"
+    assert row["verdict"] == "too few"  # not "": there is a gap
 
 
 def test_the_order_of_rows_and_names_of_groups_change_nothing(make_scores: Any, test_sets: Any) -> None:
@@ -290,3 +291,44 @@ def test_generated_clips_of_one_host_are_a_group(make_scores: Any, test_sets: An
         rows[0]["auc_generated_high"] - rows[0]["auc_generated_low"]
     )
     assert rows[1]["floor"] > rows[0]["floor"]
+
+
+@pytest.mark.parametrize(("groups", "verdict"), [(4, "too few"), (5, "different")])
+def test_fewer_than_five_groups_draw_no_verdict(make_scores: Any, test_sets: Any, groups: int, verdict: str) -> None:
+    scores = make_scores(machines=("fan",), detectors=("ae",), seeds=(0,), clips=40, shift=9.0)
+    scores.loc[scores["source"] == "effects", "score"] -= 8
+    number = scores["clip_id"].str.extract(r"_(\d+)\.wav$")[0].astype(int)
+    group = scores["condition"] + " " + (number % groups).astype(str)
+    given = scores.assign(group=group.where(scores["source"] == "real", ""))
+    row = compare(given, test_sets, ["fan"], resamples=50).gaps.iloc[0]
+    assert row["verdict"] == verdict
+    assert np.isnan(row["p"]) == (groups < 5)
+
+
+def test_likeness_is_the_intra_class_correlation() -> None:
+    rng = np.random.default_rng(8)
+    names = labels([8] * 300, "a")
+    effect = {name: np.sqrt(0.3) * rng.normal() for name in sorted(set(names))}
+    placements = np.array([effect[name] for name in names]) + np.sqrt(0.7) * rng.normal(size=2400)
+    estimate = by_group(Estimate(0.5, {REAL: placements}), {REAL: names}, {REAL: placements})
+    one = Placed(placements, estimate.influence[REAL], True)
+    assert one.likeness == pytest.approx(0.3, abs=0.06)
+    assert one.design_effect(one.likeness) == pytest.approx(estimate.design_effect, rel=1e-9)
+    assert Placed(placements, placements).likeness == 0.0
+
+
+def test_a_perfect_p_takes_real_groups_to_be_as_alike_as_generated_ones() -> None:
+    """All real clips are placed right, which does not show how alike those of a group are."""
+    right, some = np.ones(40), np.repeat([0.2, 1.0, 1.0, 0.9, 1.0], 8)
+    of_groups = np.ones(5), np.array([0.2, 1.0, 1.0, 0.9, 1.0])
+    gap = float(some.mean() - 1)
+
+    def p(real: Placed, made: Placed) -> float:
+        side = Side({0: real}, {MADE: {Replicate(0, 0): made}}, 50)
+        return perfect_p(gap, [side])
+
+    both = p(Placed(right, of_groups[0], True), Placed(some, of_groups[1], True))
+    clips = p(Placed(right, right), Placed(some, some))
+    assert clips < 0.002 < 0.2 < both
+    size = design_of([Side({0: Placed(right, of_groups[0], True)}, {MADE: {Replicate(0, 0): Placed(some, some)}}, 50)])
+    assert size == (1.0, 8.0)
