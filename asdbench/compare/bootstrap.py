@@ -106,8 +106,8 @@ def weighted_partial_aucs(
         mine = anomaly_weights[rows].astype(np.float64)
         clips = normal_weights[rows].sum(axis=1, dtype=np.float64)[:, None]
         # Numbers of clips are compared, not shares: 5 of 50 is exactly a rate of 0.1.
-        area = ramp_area(clips - not_above, clips - below, max_fpr * clips)
-        areas[rows] = _ratio(np.einsum("bi,bi->b", mine, area), clips[:, 0] * mine.sum(axis=1))
+        area = ramp_area(clips - not_above, clips - below, max_fpr * clips) / np.maximum(clips, 1)
+        areas[rows] = _ratio(np.einsum("bi,bi->b", mine, area), mine.sum(axis=1) * (clips[:, 0] > 0))
     smallest = max_fpr**2 / 2
     return _filled(0.5 * (1 + (areas - smallest) / (max_fpr - smallest)))
 
