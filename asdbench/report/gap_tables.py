@@ -141,7 +141,7 @@ def _gap_rows(comparison: Comparison, detector: str, notes: Notes) -> list[list[
             auc_cells = [_original_cell(cell, notes), *_gap_cells(cell, notes)]
             label = groups[cell["generator"], cell["test_set"]]
             judged = [
-                _floor(cell),
+                _floor(cell, notes),
                 _verdict(cell) + notes.mark(_why_not_different(cell)),
                 *(_control_cells(cell) if controlled else []),
             ]
@@ -179,8 +179,13 @@ def _long_gap_remarks(comparison: Comparison) -> list[str]:
     ]
 
 
-def _floor(cell: Mapping[str, Any]) -> str:
-    return "" if math.isnan(cell["floor"]) else f"{100 * cell['floor']:.2f}"
+def _floor(cell: Mapping[str, Any], notes: Notes) -> str:
+    if math.isnan(cell["floor"]):
+        return ""
+    if min(cell["n_normal_groups"], cell["n_anomaly_original_groups"]) < FEW_CLIPS:
+        why = f"fewer than {FEW_CLIPS} real clips or groups of a class: the floor itself is little more than a guess "
+        return DASH + notes.mark(why + "(in gaps_long.csv)")
+    return f"{100 * cell['floor']:.2f}"
 
 
 def _verdict(cell: Mapping[str, Any]) -> str:

@@ -279,3 +279,11 @@ def test_a_verdict_against_the_interval_has_a_footnote(
     verdict = row_of(table, "ae", "fan", "effects")["verdict"]
     assert verdict.endswith(" (1)") == bool(words)
     assert len(table.notes) == bool(words) and words in "".join(table.notes)
+
+
+@pytest.mark.parametrize("clips", [19, 20])
+def test_a_floor_of_few_clips_is_not_printed(make_scores: Any, test_sets: Any, clips: int) -> None:
+    scores = make_scores(machines=("fan",), detectors=("ae",), clips=clips)
+    comparison = compare(scores, test_sets, ["fan"], resamples=20)
+    floor = row_of(tables.gaps(comparison), "ae", "fan", "effects")["floor"]
+    assert floor == ("– (1)" if clips < 20 else f"{100 * comparison.gaps.iloc[0]['floor']:.2f}")
