@@ -403,9 +403,13 @@ def listing(frame: pd.DataFrame, quantities: list[str]) -> str:
 
 def report(frame: pd.DataFrame) -> str:
     frame = frame.assign(auc=frame["auc"].map(lambda auc: "" if pd.isna(auc) else str(auc)))
-    by_recording = group_cases.tables(
-        frame[frame["part"].str.endswith("recordings")].assign(auc=lambda f: f["auc"].map(_number))
-    )
+    shown: dict[str, str] = {}
+    if "equivalence" in set(frame["part"]):
+        title = "False 'equivalent', true gap at the margin of 5 points (at most 5), by clips of each kind"
+        shown[title] = equivalence_cases.table(frame)
+    if frame["part"].str.endswith("recordings").any():
+        own = frame[frame["part"].str.endswith("recordings")]
+        shown |= group_cases.tables(own.assign(auc=own["auc"].map(_number)))
     grids = {
         "AUC, default interval": grid(frame, "AUC"),
         "AUC, bootstrap (BCa), the check column": grid(frame, "AUC", "bootstrap (BCa)"),
@@ -426,12 +430,11 @@ def report(frame: pd.DataFrame) -> str:
     rest = ["false 'different' in 10 cells", "Pearson over 7 machines", "mean absolute gap over 7 machines"]
     odd = frame[frame["n"] == "50/25/200"]
     return (
-        HEAD.format(extremes=extremes(frame))
+        HEAD.format(
+            extremes=extremes(frame), notes="".join(NOTES[name] for name in NOTES if name in set(frame["part"]))
+        )
         + "".join(f"\n**{title}** (percent)\n\n{table}\n" for title, table in grids.items())
-        + "\n**False 'equivalent', true gap at the margin of 5 points (at most 5)**, by clips of each kind\n\n"
-        + equivalence_cases.table(frame)
-        + "\n"
-        + "".join(f"\n**{title}** (percent)\n\n{table}\n" for title, table in by_recording.items())
+        + "".join(f"\n**{title}** (percent)\n\n{table}\n" for title, table in shown.items())
         + f"\n**Over several cells**\n\n{listing(frame, rest)}\n"
         + "\n**50 normal, 25 real and 200 generated anomalous clips**\n\n"
         + f"{listing(odd, ['gap', different])}\n"
@@ -465,19 +468,29 @@ How to read the shares outside of 93 to 97 % (or above 5 %):
 - *pAUC* at 25 clips rests on the two or three highest normal scores. The official score, of which it is a third, is not
   harmed.
 - *BCa of the official score* (the check column) is too narrow at 0.95: trust the default there.
+- *Different* uses the spread of both sets together, so that it holds its level with few clips and with uneven sets too,
+  where the interval of the gap does not (last table).
+{notes}\
+- *Mean |gap|* over machines has an interval that is too wide with few clips, so that it also holds where only some
+  machines are off; Pearson's holds.
+"""
+
+
+NOTES = {
+    "equivalence": """\
 - *Equivalence* is not tested by an interval (`asdbench.compare.estimates.equivalence_p`) and takes 60 clips of each
   kind, or 60 recordings. "two rooms" are normal clips in two clusters with all anomalies between them; "rare …" are
   gaps that one clip in twenty makes; "cauchy" has tails without a mean; "two values" and "rounded" are discrete scores.
+""",
+    "recordings": """\
 - *By recording*: a clip's score is that of its recording plus its own, the correlation is the recording's share of the
   variance. "apart": a recording has normal or anomalous clips; "mixed": it has both. The intervals hold from five
   recordings on, and are cautious at AUC 0.95, where a few recordings make all the noise. They are too narrow in one
   corner: five recordings with both kinds of clips, whose recordings make 80 % of the variance. Without groups the
   interval of the same clips holds the truth far too seldom where recordings have one kind of clips.
-- *Different* uses the spread of both sets together, so that it holds its level with few clips and with uneven sets too,
-  where the interval of the gap does not (last table).
-- *Mean |gap|* over machines has an interval that is too wide with few clips, so that it also holds where only some
-  machines are off; Pearson's holds.
-"""
+""",
+}
+"""How to read the shares of some parts, for the report of what was simulated."""
 
 
 def extremes(frame: pd.DataFrame) -> str:
