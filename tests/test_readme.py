@@ -72,7 +72,9 @@ def test_the_detector_runs_in_a_benchmark_as_the_readme_says(readme_file, asdben
 
 
 def test_the_python_example_runs(tmp_path, monkeypatch):
-    example = block("run").replace('"seeds=[0]"', '"seeds=[0]", "dataset.duration=2", "detectors.ae_mse.epochs=1"')
+    small = ["dataset.duration=2", "dataset.train_target=2", "dataset.test_normal=8", "dataset.test_anomaly=8"]
+    small += ["detectors.ae_mse.epochs=1", "detectors.ae_mahalanobis.epochs=1"]
+    example = block("run").replace('"seeds=[0]"', ", ".join(f'"{setting}"' for setting in ["seeds=[0]", *small]))
     example = example.replace("dataset.train_source=60", "dataset.train_source=20")
     (tmp_path / "example.py").write_text(example + "\nassert str(same) == str(results)\nassert len(gaps) == 18\n")
     done = subprocess.run([sys.executable, "example.py"], cwd=tmp_path, capture_output=True, text=True)

@@ -71,7 +71,7 @@ def learn(generator: MimiiGen, training: Training) -> None:
     clip_network = None
     if codec.clip_dim:  # their rows have no order and different meanings
         space = statistics.space(codec.dim, "dimension", codec.identity)
-        dims = codec.dim - codec.clip_dim, codec.clip_dim
+        dims = codec.dim - codec.clip_dim, codec.clip_dim, codec.conditioning_dim
         unet, clip_network = build_for_clips(generator.preset, *dims, text.dim, generator.seed % 2**63)
     else:
         space = statistics.space(generator.channels, generator.normalization, codec.identity)

@@ -177,13 +177,13 @@ class MimiiGenPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers is
             raise UserError(f"num_samples is {self.config.num_samples}, expected at least {self._least_samples()}")
 
     def _check_clip_network(self) -> None:
-        clip_dim = self._codec.clip_dim
-        found = 0 if self.clip_network is None else int(self.clip_network.config.clip_dim)
+        needed = self._codec.clip_dim, self._codec.conditioning_dim
+        made = 0 if self.clip_network is None else int(self.clip_network.config.clip_dim)
         conditioned = int(self.unet.config.get("clip_dim", 0))
-        if not found == conditioned == clip_dim:
+        if (made, conditioned) != needed:
             raise UserError(
-                f"the codec has clip latents of {clip_dim} values, clip_network makes {found}, and the U-Net is "
-                f"conditioned on {conditioned}"
+                f"the codec has clip latents of {needed[0]} values, {needed[1]} of them for the U-Net; clip_network "
+                f"makes {made}, and the U-Net is conditioned on {conditioned}"
             )
         if self.clip_network is not None and self.clip_network.config.cross_attention_dim != self._text.dim:
             raise UserError(
@@ -339,7 +339,7 @@ class MimiiGenPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers is
 
         Args:
             embeddings: of the captions.
-            clip: clip latents that the frames are conditioned on, see `make_clip_latents`.
+            clip: clip latents, see `make_clip_latents`; the frames are conditioned on their first values.
             noise: what is denoised.
             scheduler: the sampler.
             steps: of the sampler.
@@ -349,7 +349,7 @@ class MimiiGenPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers is
             on_step: called with the steps done.
         """
         return denoise(
-            self._predictor(self.unet, embeddings, guidance, clip),
+            self._predictor(self.unet, embeddings, guidance, clip[:, : self._codec.conditioning_dim]),
             scheduler,
             steps,
             noise,

@@ -86,7 +86,9 @@ def static_spectra(pipeline: MimiiGenPipeline, clips: torch.Tensor) -> torch.Ten
     frames = torch.zeros((len(flat), codec.dim - codec.clip_dim, 1, 1))
     latents = pipeline.space.from_unet(join_clip(frames, flat))[:, -codec.clip_dim :, 0]
     with torch.no_grad():
-        levels = codec.model.static(latents)[0][:, : codec.model.bands] * codec.model.std[:, 0]
+        coded, details = latents.split([codec.conditioning_dim, codec.clip_dim - codec.conditioning_dim], dim=1)
+        levels = codec.model.static(coded)[0][:, : codec.model.bands] * codec.model.std[:, 0]
+        levels += details @ codec.model.detail_basis
     return levels.reshape(*clips.shape[:-1], -1)
 
 
@@ -104,8 +106,9 @@ def main() -> None:
     for machine in given.machines.split(","):
         frames, clip, captions, conditions = encoded(pipeline, machine, given.clips, given.seconds)
         row: dict[str, Any] = {"machine": machine}
+        condition = clip[:, : pipeline._codec.conditioning_dim]
         for sigma in SIGMAS:
-            errors, _ = predicted(pipeline, pipeline.unet, frames, captions, sigma, clip)
+            errors, _ = predicted(pipeline, pipeline.unet, frames, captions, sigma, condition)
             row[f"sigma {sigma:g}"] = float(1 - errors[0].sum() / errors[1].sum())
             if pipeline.clip_network is None:
                 row[f"over variances {sigma:g}"] = 1 - float(errors[0].mean()) / _left_by_variances(frames, sigma)

@@ -1,13 +1,13 @@
-"""How well detectors recognise what a model makes: codec, artefact, gap and matched gap by machine.
+"""How well detectors recognise what models make: codec, artefact, gap and matched gap by machine.
 
 Detectors learn from the training clips of benchmarks/mimii_gen.yaml; real test clips come from a data set that neither
-detectors nor generator saw, and the labels of what is generated from another one.
+detectors nor generators saw, and the labels of what is generated from another one.
 
-    python tests/simulations/mini_quality.py --use texture generators/texture/weights/simulated
-    python tests/simulations/mini_quality.py --use mimii_gen generators/mimii_gen/weights/mini
+    python tests/simulations/mini_quality.py mimii_gen=mini texture=simulated --effects --others --offsets 128 256
 
 `--clips` counts clips of each domain: 300 are 600 test clips a condition. With `--effects` the effects generator is
-measured on the same clips. The built-in models were not shaped on the two default data seeds.
+measured on the same clips, with `--others` detectors that nothing was shaped with are asked too, but not about the
+offsets. The built-in models were not shaped on the two default data seeds.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -69,12 +70,18 @@ def generated(name: str, pool: ClipSet, condition: str, folder: Path, **settings
 def scored(
     learnt: ClipSet, sets: dict[str, ClipSet], names: Iterable[str] = tuple(DETECTORS)
 ) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
-    """Each detector's name, and its scores of each set after learning from the first."""
+    """Each detector's name, and its scores of each set after learning from the first; both autoencoders are one."""
+    autoencoder: Any = None
     for name in names:
         use, options = (DETECTORS | OTHERS)[name]
-        detector = plugins.detectors.get(use)(**options)
-        detector.seed = 0
-        detector.fit(learnt)
+        if use == "dcase_ae" and autoencoder is not None:
+            detector = autoencoder
+            detector.score_by = options["score"]  # which acts in scoring only
+        else:
+            detector = plugins.detectors.get(use)(**options)
+            detector.seed = 0
+            detector.fit(learnt)
+        autoencoder = detector if use == "dcase_ae" else autoencoder
         yield name, {key: detector.score(value) for key, value in sets.items()}
 
 
@@ -112,43 +119,67 @@ def without_start(clips: ClipSet, samples: int, folder: Path) -> ClipSet:
 
 def figures(
     machine: str,
-    use: str,
-    settings: dict[str, object],
+    models: dict[str, dict[str, object]],
     clips: int,
     effects: bool,
     seeds: tuple[int, int],
-    detectors: Iterable[str] = tuple(DETECTORS),
+    others: bool = False,
     offsets: Iterable[int] = (),
 ) -> list[dict[str, object]]:
-    """One row a detector."""
+    """One row a generator and detector; ``models`` are the settings of each generator."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         learnt = simulated(machine, folder / "train", 0, clips, train=True)
         test, pool = (simulated(machine, folder / str(seed), seed, clips) for seed in seeds)
         sets = {"normal": test.where(condition="normal"), "anomaly": test.where(condition="anomaly")}
-        for condition in ("normal", "anomaly"):
-            sets[f"generated {condition}"] = generated(use, pool, condition, folder / f"g{condition}", **settings)
-        sets["codec normal"] = generated(use, pool, "normal", folder / "codec", **settings, reconstruct=True)
+        pairs: dict[str, dict[str, tuple[str, str]]] = {}
+        for use, settings in models.items():
+            for condition in ("normal", "anomaly"):
+                where = folder / f"{use} {condition}"
+                sets[f"{use} {condition}"] = generated(use, pool, condition, where, **settings)
+            sets[f"{use} codec"] = generated(use, pool, "normal", folder / f"{use} codec", **settings, reconstruct=True)
+            pairs[use] = {
+                "generated": ("normal", f"{use} anomaly"),
+                "codec": ("normal", f"{use} codec"),
+                "artefact": ("normal", f"{use} normal"),
+                "matched": (f"{use} normal", f"{use} anomaly"),
+            }
         if effects:
             sets["effects"] = generated("effects", pool, "anomaly", folder / "effects")
-        for offset in offsets:
-            for which in ("normal", "generated normal"):
-                sets[f"{which} from {offset}"] = without_start(sets[which], offset, folder / f"{which} {offset}")
-        rows = []
-        for detector_name, scores in scored(learnt, sets, detectors):
-            pairs = {
-                "real": ("normal", "anomaly"),
-                "generated": ("normal", "generated anomaly"),
-                "codec": ("normal", "codec normal"),
-                "artefact": ("normal", "generated normal"),
-                "matched": ("generated normal", "generated anomaly"),
-            }
+            pairs["effects"] = {"generated": ("normal", "effects")}
+        rows = _rows(machine, learnt, sets, pairs, DETECTORS)
+        if others:
+            rows += _rows(machine, learnt, sets, pairs, OTHERS)
+        if offsets:
+            moved, moved_pairs = {}, {use: {} for use in models}
             for offset in offsets:
-                pairs[f"artefact from {offset}"] = (f"normal from {offset}", f"generated normal from {offset}")
-            if effects:
-                pairs["effects"] = ("normal", "effects")
-            row: dict[str, object] = {"machine": machine, "detector": detector_name}
-            row |= {name: mann_whitney_auc(scores[one], scores[other]) for name, (one, other) in pairs.items()}
+                for which in ("normal", *(f"{use} normal" for use in models)):
+                    called = f"{which} from {offset}"
+                    moved[called] = without_start(sets[which], offset, folder / called)
+                for use in models:
+                    pair = f"normal from {offset}", f"{use} normal from {offset}"
+                    moved_pairs[use][f"artefact from {offset}"] = pair
+            found = {
+                (row["use"], row["detector"]): row for row in _rows(machine, learnt, moved, moved_pairs, DETECTORS)
+            }
+            rows = [row | found.get((row["use"], row["detector"]), {}) for row in rows]
+        return rows
+
+
+def _rows(
+    machine: str,
+    learnt: ClipSet,
+    sets: dict[str, ClipSet],
+    pairs: dict[str, dict[str, tuple[str, str]]],
+    detectors: Iterable[str],
+) -> list[dict[str, object]]:
+    rows = []
+    for name, scores in scored(learnt, sets, detectors):
+        for use, wanted in pairs.items():
+            row: dict[str, object] = {"use": use, "machine": machine, "detector": name}
+            if "anomaly" in scores:
+                row["real"] = mann_whitney_auc(scores["normal"], scores["anomaly"])
+            row |= {key: mann_whitney_auc(scores[one], scores[other]) for key, (one, other) in wanted.items()}
             rows.append(row)
             print("   ", {key: round(value, 3) if isinstance(value, float) else value for key, value in row.items()})
     return rows
@@ -156,39 +187,47 @@ def figures(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    add_model_options(parser)
+    parser.add_argument("models", nargs="+", metavar="GENERATOR=MODEL", help="folder, or name of a built-in model")
+    parser.add_argument("--steps", type=int, default=8, help="of the sampler, for mimii_gen")
+    parser.add_argument("--guidance", type=float, default=1.0, help="for mimii_gen")
     parser.add_argument("--clips", type=int, default=300, help="of each domain and condition")
     parser.add_argument("--machines", default=",".join(MACHINES))
     parser.add_argument("--effects", action="store_true")
-    parser.add_argument("--detectors", default=",".join(DETECTORS), help=f"also {', '.join(OTHERS)}")
+    parser.add_argument("--others", action="store_true", help=f"also {', '.join(OTHERS)}")
     parser.add_argument("--offsets", type=int, nargs="*", default=(), help="samples left out at the start of clips")
     parser.add_argument("--seeds", type=int, nargs=2, default=(83, 84), help="of real test clips, and of labels")
     given = parser.parse_args()
+    models = {}
+    for text in given.models:
+        use, _, model = text.partition("=")
+        if use not in USES or not model:
+            parser.error(f"found '{text}', expected GENERATOR=MODEL with one of {', '.join(USES)}")
+        models[use] = model_settings(
+            argparse.Namespace(use=use, model=model, steps=given.steps, guidance=given.guidance)
+        )
     rows: list[dict[str, object]] = []
     for machine in given.machines.split(","):
         rows += figures(
-            machine,
-            given.use,
-            model_settings(given),
-            given.clips,
-            given.effects,
-            tuple(given.seeds),
-            given.detectors.split(","),
-            given.offsets,
+            machine, models, given.clips, given.effects, tuple(given.seeds), given.others, tuple(given.offsets)
         )
-    table = pd.DataFrame(rows)
-    names = [name for name in ("generated", "matched", "effects") if name in table]
+    show(pd.DataFrame(rows))
+
+
+def show(table: pd.DataFrame) -> None:
+    """Print all figures, and their means over the machines."""
+    names = [name for name in ("generated", "matched") if name in table]
     for name in names:
-        table[f"gap {name}"] = (table[name] - table["real"]).abs()
+        table[f"gap {name}"] = 100 * (table[name] - table["real"])
+        table[f"|gap {name}|"] = table[f"gap {name}"].abs()
     print(table.round(3).to_string(index=False))
-    means = table.groupby("detector").mean(numeric_only=True)
-    print(means.round(3).to_string())
+    by = table.groupby(["use", "detector"], sort=False)
+    print(by.mean(numeric_only=True).round(3).to_string())
     for name in names:
-        by = table.groupby("detector")
         pearson = {key: round(float(np.corrcoef(part["real"], part[name])[0, 1]), 3) for key, part in by}
         print(f"Pearson over machines, {name}: {pearson}")
-        taus = [kendalltau(part["real"], part[name]).statistic for _, part in table.groupby("machine")]
-        print(f"Kendall's tau of the detectors' ranking, mean over machines, {name}: {np.mean(taus):.2f}")
+        for use, rows in table.groupby("use"):
+            taus = [kendalltau(part["real"], part[name]).statistic for _, part in rows.groupby("machine")]
+            print(f"Kendall's tau of the detectors' ranking, mean over machines, {use}, {name}: {np.mean(taus):.2f}")
 
 
 if __name__ == "__main__":

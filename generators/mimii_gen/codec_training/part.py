@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from ..compact.settings import CompactSettings
 
-_COMPACT = ("bands", "clip_dim", "frame_dim", "width", "clip_weight", "frame_weight")
+_COMPACT = ("bands", "clip_dim", "detail_dim", "frame_dim", "width", "clip_weight", "frame_weight")
 """Settings that only a compact codec has."""
 _COMMON = ("sample_rate", "seconds", "batch_size", "steps", "learning_rate", "warmup_steps", "save_every", "log_every")
 """Settings of the training that both kinds of codec have."""
@@ -55,7 +55,13 @@ class CodecPart(Part):
     codebook_size: int = setting(64, ge=2, le=4096, description="codewords in a codebook, a power of 2")
     codebook_decay: float = setting(0.99, ge=0, lt=1, description="of the moving averages that codewords are")
     bands: int = setting(128, ge=8, le=512, description="compact: mel bands of the spectrogram")
-    clip_dim: int = setting(64, ge=2, le=512, description="compact: values of the clip latent")
+    clip_dim: int = setting(64, ge=2, le=512, description="compact: values of the clip latent that the network codes")
+    detail_dim: int | None = setting(
+        None,
+        ge=0,
+        le=512,
+        description="compact: further values of it, for details of the spectrum; None for 3/4 of bands",
+    )
     frame_dim: int = setting(16, ge=1, le=256, description="compact: values of a frame latent, at most")
     width: int = setting(160, ge=8, le=2048, description="compact: channels of the network, a multiple of 8")
     clip_weight: float = setting(2.5, gt=0, description="compact: of the information in the clip latent")

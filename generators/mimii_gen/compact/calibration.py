@@ -1,4 +1,4 @@
-"""What is measured after the training of a compact codec: which latents count, how tones wander, how far cells vary.
+"""What is measured after the training of a compact codec: latents that count, details, lines, how far cells vary.
 
 The shapes of the gamma distributions are learnt together with all else, and the decoder reaches its target within some
 tenths of a decibel only: without a calibration the log power of cells varies by some percent more or less than in real
@@ -18,21 +18,23 @@ from asdbench import warn
 
 from ...shared.randomness import stream
 from .decoding import Decoder
+from .details import encode_details, measure_details
 from .examples import Examples
 from .lines import LineAnalysis
-from .network import FRAME_TEMPERATURE, CompactNetwork, Posterior
+from .network import FRAME_TEMPERATURE, CompactNetwork, Posterior, excess
 from .spectra import Spectra
 
 __all__ = ["CALIBRATED", "VERSION", "calibrate"]
 
 Array = npt.NDArray[np.float64]
 
-CALIBRATED = ("active", "wander", "calibration", "clip_calibration")
+CALIBRATED = ("active", "wander", "detail_mean", "detail_basis", "calibration", "clip_calibration")
 """Buffers of the network that are measured here."""
-VERSION = 1
+VERSION = 2
 """Raised where they come out differently for the same network and clips."""
 
 _CLIPS = 128
+_CLIPS_OF_DETAILS = 1200
 _LEAST_INFORMATION = 0.03
 """Nats a frame from which a frame latent says anything; below it is drawn as noise."""
 _ROUNDS = 3
@@ -51,12 +53,11 @@ _TOLERANCE = 0.05
 @torch.no_grad()
 def calibrate(network: CompactNetwork, examples: Examples, spectra: Spectra, seed: int) -> None:
     """Set the buffers `CALIBRATED` of a trained network, from some of its training clips."""
-    chosen = examples.evenly(_CLIPS)
-    analysis, information, wanders, coded, wanted = LineAnalysis(spectra), [], [], [], []
+    chosen, analysis = examples.evenly(_CLIPS), LineAnalysis(spectra)
+    information, wanders, wanted = [], [], []
     for index in chosen:
-        clip, frames = _coded(network, examples, index, seed)
+        _, frames = _coded(network, examples, index, seed)
         information.append(frames.divergence().mean(dim=(0, 2)).cpu().numpy())
-        coded.append((_drawn(frames, _generator("latents", seed, index), FRAME_TEMPERATURE), clip))
         waveform = examples.waveform(index)
         wanders += analysis.wander(waveform, analysis.find(waveform))
         wanted.append(_changes(spectra.decibels(waveform)))
@@ -64,8 +65,13 @@ def calibrate(network: CompactNetwork, examples: Examples, spectra: Spectra, see
     active[int(np.argmax(np.mean(information, axis=0)))] = True
     network.active.copy_(torch.from_numpy(active.astype(np.float32)))
     network.wander.fill_(float(np.median(wanders)) if wanders else 0.0)
+    if network.config.detail_dim:
+        measure_details(
+            network, (_left(network, examples, index, seed) for index in examples.evenly(_CLIPS_OF_DETAILS))
+        )
     network.calibration.fill_(1.0)
     network.clip_calibration.zero_()
+    coded = [_drawn_for(network, examples, index, seed) for index in chosen]
     decoder, of_noise = Decoder(network, analysis), _changes_of_noise(spectra)
     missing: list[Array] = []
     for turn in range(_ROUNDS + 1):
@@ -75,7 +81,7 @@ def calibrate(network: CompactNetwork, examples: Examples, spectra: Spectra, see
             power = decoder.power(latents, clip)
             waveform = decoder.sound(power, clip, len(examples.waveform(index)), random)
             missing.append(real - _changes(spectra.decibels(waveform)))
-            deviation = network.deviations(clip)[0].double().cpu().numpy()
+            deviation = network.deviations(clip[:, : network.config.clip_dim])[0].double().cpu().numpy()
             noise.append(_variance(power.log_shape[0].double().cpu().numpy()) * of_noise * np.square(deviation))
         if turn == _ROUNDS:
             break  # this pass only measures what the last correction has left
@@ -86,7 +92,9 @@ def calibrate(network: CompactNetwork, examples: Examples, spectra: Spectra, see
         network.calibration.copy_(torch.from_numpy(found))
         if turn:  # the first round corrects much, and differently by band
             of_clip = np.sum(np.array(missing) - of_band * np.array(noise), axis=1) / np.sum(noise, axis=1)
-            latents_of_clips = torch.cat([clip for _, clip in coded]).double().cpu().numpy()
+            latents_of_clips = (
+                torch.cat([clip[:, : network.config.clip_dim] for _, clip in coded]).double().cpu().numpy()
+            )
             network.clip_calibration += torch.from_numpy(_linear(latents_of_clips, of_clip)).to(network.mean)
     off = -np.mean(missing, axis=0)
     _warn_unless_converged(np.mean(wanted, axis=0), off, network.calibration.cpu().numpy())
@@ -116,12 +124,35 @@ def _linear(latents: Array, values: Array) -> Array:
 
 
 def _coded(network: CompactNetwork, examples: Examples, index: int, seed: int) -> tuple[torch.Tensor, Posterior]:
-    """The clip latent of a clip, drawn, and the distribution of its frame latents."""
+    """What is coded of the clip latent of a clip, and the distribution of its frame latents.
+
+    Where details complete it, it is the mean that the encoder gives, else a draw.
+    """
     device = network.mean.device
     frames = network.normalized(torch.from_numpy(examples.frames(index).T)[None].to(device))
     lines = torch.from_numpy(examples.lines[index : index + 1]).to(device)
-    clip = _drawn(network.encode_clip(network.features(frames, lines)), _generator("clip", seed, index))
+    posterior = network.encode_clip(network.features(frames, lines))
+    clip = posterior.mean if network.config.detail_dim else _drawn(posterior, _generator("clip", seed, index))
     return clip, network.encode_frames(frames, clip)
+
+
+def _left(network: CompactNetwork, examples: Examples, index: int, seed: int) -> torch.Tensor:
+    """What the decoder lacks of a clip without details, see `excess`."""
+    clip, frames = _coded(network, examples, index, seed)
+    return excess(_decibels(network, examples, index), network.decode(frames.mean, clip))
+
+
+def _drawn_for(network: CompactNetwork, examples: Examples, index: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Frame latents and clip latent of a clip as they are decoded."""
+    clip, frames = _coded(network, examples, index, seed)
+    if network.config.detail_dim:
+        details = encode_details(network, _decibels(network, examples, index), network.decode(frames.mean, clip))
+        clip = torch.cat([clip, details], dim=1)
+    return _drawn(frames, _generator("latents", seed, index), FRAME_TEMPERATURE), clip
+
+
+def _decibels(network: CompactNetwork, examples: Examples, index: int) -> torch.Tensor:
+    return torch.from_numpy(examples.frames(index).T)[None].to(network.mean.device)
 
 
 def _changes(decibels: npt.NDArray[np.float32]) -> Array:

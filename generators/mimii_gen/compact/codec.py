@@ -23,6 +23,7 @@ from asdbench.pretrained.hub import load_pretrained
 from ...shared.randomness import stream
 from ..latents.weights import weights_id
 from .decoding import Decoder
+from .details import encode_details
 from .lines import LineAnalysis
 from .network import FRAME_LOG_VARIANCE, FRAME_TEMPERATURE, CompactNetwork, Posterior
 from .spectra import STRIDE, Spectra
@@ -44,7 +45,8 @@ class CompactCodec:
         name: folder or hub id, "" where there is none.
         spectra: the spectrogram that is coded.
         dim: values in a latent frame: mean and log-variance of each active frame latent, then the clip latent.
-        clip_dim: values of the clip latent, the same in all frames of a clip.
+        clip_dim: values of the clip latent, the same in all frames of a clip: those that are coded, then details.
+        conditioning_dim: those that are coded; the frame latents depend on these alone.
     """
 
     bandwidth: float | None = None
@@ -66,7 +68,8 @@ class CompactCodec:
         if not len(self._active) or not bool((model.std > 0).all()):
             called = f"codec '{name}'" if name else "codec"
             raise UserError(f"{called}: no frame latent is active or a deviation is zero: the codec was never trained")
-        self.clip_dim = int(config.clip_dim)
+        self.conditioning_dim = int(config.clip_dim)
+        self.clip_dim = self.conditioning_dim + int(config.detail_dim)
         self.dim = 2 * len(self._active) + self.clip_dim
         self._analysis = LineAnalysis(self.spectra)
         self._decoder = Decoder(self.model, self._analysis)
@@ -130,7 +133,8 @@ class CompactCodec:
     def encode(self, waveforms: Tensor) -> Tensor:
         """Encode waveforms.
 
-        The frame latents are those given the mean of the clip latent.
+        The frame latents are those given the mean of what is coded of the clip latent. Where there are details, they
+        are the best estimates beside this mean, so that the whole clip latent counts as certain.
 
         Args:
             waveforms: shape (batch, num_samples), at the codec's rate.
@@ -147,6 +151,11 @@ class CompactCodec:
         frames = self.model.normalized(torch.from_numpy(decibels).to(self.device))
         clip = self.model.encode_clip(self.model.features(frames, torch.from_numpy(lines).to(self.device)))
         frame = self.model.encode_frames(frames, clip.mean)
+        if self.clip_dim > self.conditioning_dim:
+            power = self.model.decode(frame.mean, clip.mean)
+            details = encode_details(self.model, torch.from_numpy(decibels).to(self.device), power)
+            mean = torch.cat([clip.mean, details], dim=1)
+            clip = Posterior(mean, torch.full_like(mean, -_LARGEST))
         still = torch.cat([clip.mean, clip.log_variance], dim=1)[:, :, None].expand(-1, -1, frame.mean.shape[2])
         rows = [frame.mean[:, self._active], frame.log_variance[:, self._active], still]
         return _quantized(torch.cat(rows, dim=1))

@@ -26,16 +26,17 @@ class Decoder:
 
         Args:
             latents: frame latents, shape (1, frame_dim, T).
-            clip: clip latent, shape (1, clip_dim).
+            clip: clip latent, shape (1, clip_dim + detail_dim).
         """
-        return self._network.decode(latents, clip)
+        return self._network.decode(latents, *self._parts(clip))
 
     @torch.no_grad()
     def sound(
         self, power: Power, clip: Tensor, num_samples: int, random: np.random.Generator
     ) -> npt.NDArray[np.float32]:
         """Return a waveform, shape (num_samples,), of a power density; the clip latent says which lines there are."""
-        _, share, place = self._network.static(clip)
+        coded, _ = self._parts(clip)
+        _, share, place = self._network.static(coded)
         count = self._spectra.num_frames(num_samples)
         decibels, log_shape = (part[0, :, :count].T.float().cpu().numpy() for part in power)
         return synthesize(
@@ -44,8 +45,13 @@ class Decoder:
             decibels,
             log_shape,
             Lines(*(part[0].double().cpu().numpy() for part in (share, place))).clear(),
-            calibration=self._network.deviations(clip)[0].float().cpu().numpy(),
+            calibration=self._network.deviations(coded)[0].float().cpu().numpy(),
             wander=float(self._network.wander),
             num_samples=num_samples,
             random=random,
         )
+
+    def _parts(self, clip: Tensor) -> tuple[Tensor, Tensor]:
+        """What the network coded of a clip latent, and the details."""
+        count = self._network.config.clip_dim
+        return clip[:, :count], clip[:, count:]

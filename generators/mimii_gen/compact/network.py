@@ -2,7 +2,8 @@
 
 A hierarchical variational autoencoder. The *clip latent* holds what is the same over a whole clip (spectrum, level,
 noisiness, tones), the *frame latents* what changes (events). Given both, the power of every cell of the spectrogram is
-gamma distributed with a mean and a shape: the fine noise is not coded, the decoder makes it anew.
+gamma distributed with a mean and a shape: the fine noise is not coded, the decoder makes it anew. The first values of
+the clip latent are coded by the network, the others are details that are measured after the training (`details`).
 
 Sources: D. P. Kingma and M. Welling, "Auto-encoding variational Bayes", ICLR 2014; A. Vahdat and J. Kautz, "NVAE: A
 deep hierarchical variational autoencoder", NeurIPS 2020 (several levels of latents); C. Fevotte, N. Bertin and J.-L.
@@ -22,7 +23,7 @@ from torch import Tensor, nn
 
 from .spectra import STRIDE
 
-__all__ = ["FRAME_LOG_VARIANCE", "LOG_10", "CompactNetwork", "Posterior", "Power", "gamma_nll"]
+__all__ = ["FRAME_LOG_VARIANCE", "LOG_10", "CompactNetwork", "Posterior", "Power", "excess", "gamma_nll"]
 
 LOG_10 = math.log(10) / 10
 """Nepers of power in a decibel."""
@@ -96,6 +97,8 @@ class CompactNetwork(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffuser
         clip_calibration: by how much the log variance of a clip is more, for each value of the clip latent, and a
             constant; measured after the training, shape (clip_dim + 1,).
         wander: relative deviation of the frequencies of lines over time, measured on the training clips, shape ().
+        detail_mean: what decoded clips lack of the static level without details, in dB, shape (bands,).
+        detail_basis: what each detail adds to the static level, in dB, shape (detail_dim, bands); see `details`.
         active: 1 for frame latents that say anything, else 0, shape (frame_dim,).
     """
 
@@ -108,6 +111,7 @@ class CompactNetwork(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffuser
         clip_dim: int = 64,
         frame_dim: int = 16,
         width: int = 160,
+        detail_dim: int = 0,
     ) -> None:
         """Build an untrained network.
 
@@ -115,9 +119,10 @@ class CompactNetwork(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffuser
             sample_rate: of the sound, in Hz.
             window: samples of a frame of the spectrogram; the hop is a quarter of it.
             bands: mel bands of the spectrogram.
-            clip_dim: values of the clip latent.
+            clip_dim: values of the clip latent that are coded.
             frame_dim: values of a frame latent.
             width: channels of the convolutions.
+            detail_dim: further values of the clip latent, for details of the static level.
         """
         super().__init__()
         self.bands = bands
@@ -156,6 +161,8 @@ class CompactNetwork(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffuser
         self.register_buffer("clip_calibration", torch.zeros(clip_dim + 1))
         self.register_buffer("wander", torch.zeros(()))
         self.register_buffer("active", torch.ones(frame_dim))
+        self.register_buffer("detail_mean", torch.zeros(bands))
+        self.register_buffer("detail_basis", torch.zeros(detail_dim, bands))
 
     def normalized(self, decibels: Tensor) -> Tensor:
         """Log-mel frames in units of their deviation over all training clips, shape (batch, bands, frames)."""
@@ -205,12 +212,13 @@ class CompactNetwork(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffuser
         more = clip @ self.clip_calibration[:-1] + self.clip_calibration[-1]
         return self.calibration * (more.clamp(*_CLIP_CALIBRATION) / 2).exp()[:, None]
 
-    def decode(self, latents: Tensor, clip: Tensor) -> Power:
+    def decode(self, latents: Tensor, clip: Tensor, details: Tensor | None = None) -> Power:
         """Return the distribution of the power.
 
         Args:
             latents: shape (batch, frame_dim, T).
             clip: shape (batch, clip_dim).
+            details: shape (batch, detail_dim); None for a power without details.
 
         Returns:
             Parts of shape (batch, bands, 4 T).
@@ -219,7 +227,10 @@ class CompactNetwork(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffuser
         hidden = self.decode_fine(self.grow(hidden) + self.fine_clip(clip)[:, :, None])
         found = _unpaired(self.leave(hidden), 2 * self.bands) + self.static(clip)[0][:, :, None]
         level, log_shape = found.chunk(2, dim=1)
-        return Power(level * self.std + self.mean, self.noise_log_shape + log_shape.clamp(*_LOG_SHAPE))
+        decibels = level * self.std + self.mean
+        if details is not None:
+            decibels = decibels + (details @ self.detail_basis + self.detail_mean)[:, :, None]
+        return Power(decibels, self.noise_log_shape + log_shape.clamp(*_LOG_SHAPE))
 
 
 def _paired(frames: Tensor) -> Tensor:
@@ -246,3 +257,17 @@ def gamma_nll(decibels: Tensor, power: Power) -> Tensor:
     away = (decibels - power.decibels) * LOG_10
     shape = power.log_shape.exp()
     return shape * away.exp() - shape * away - shape * power.log_shape + torch.lgamma(shape)
+
+
+def excess(decibels: Tensor, power: Power) -> Tensor:
+    """By how much the log power of each cell is above what its distribution has on average, in dB.
+
+    The mean of the log of a gamma variable with mean P and shape nu is ln P + digamma(nu) - ln nu.
+
+    Args:
+        decibels: log-mel frames, shape (batch, bands, frames).
+        power: their distribution, of as many frames or more.
+    """
+    count = decibels.shape[2]
+    log_shape = power.log_shape[:, :, :count]
+    return decibels - power.decibels[:, :, :count] - (torch.digamma(log_shape.exp()) - log_shape) / LOG_10

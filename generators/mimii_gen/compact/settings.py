@@ -31,7 +31,9 @@ class CompactSettings:
     Attributes:
         sample_rate: Hz.
         bands: mel bands.
-        clip_dim: values of the clip latent.
+        clip_dim: values of the clip latent that the network codes.
+        detail_dim: further values of it, for details of the static level that are measured after the training; None
+            for three quarters of the bands.
         frame_dim: values of a frame latent; those that say nothing are left out after the training.
         width: channels of the network.
         clip_weight: of the information in the clip latent, against the likelihood of the spectrogram. Frames overlap by
@@ -53,6 +55,7 @@ class CompactSettings:
     sample_rate: int = 16000
     bands: int = 128
     clip_dim: int = 64
+    detail_dim: int | None = None
     frame_dim: int = 16
     width: int = 160
     clip_weight: float = 2.5
@@ -69,6 +72,8 @@ class CompactSettings:
     def __post_init__(self) -> None:
         if self.clip_dim < 2:  # rescaled guidance takes the deviation of its values
             self._refuse("clip_dim", "at least 2")
+        if not 0 <= self.details <= self.bands:
+            self._refuse("detail_dim", f"0 to {self.bands}, the number of bands")
         for name in ("bands", "frame_dim", "batch_size", "steps", "save_every", "log_every"):
             if getattr(self, name) < 1:
                 self._refuse(name, "at least 1")
@@ -93,6 +98,11 @@ class CompactSettings:
         They last 64 ms at 8, 16 and 32 kHz, 46 ms at 11.025, 22.05 and 44.1 kHz, and 85 ms at 12, 24 and 48 kHz.
         """
         return Spectra(self.sample_rate, 2 ** round(math.log2(_WINDOW_SECONDS * self.sample_rate)), self.bands)
+
+    @property
+    def details(self) -> int:
+        """Values of the clip latent for details."""
+        return 3 * self.bands // 4 if self.detail_dim is None else self.detail_dim
 
     @property
     def segment_frames(self) -> int:

@@ -123,6 +123,7 @@ class _Training:
                 clip_dim=settings.clip_dim,
                 frame_dim=settings.frame_dim,
                 width=settings.width,
+                detail_dim=settings.details,
             )
         self.averaged: Any = copy.deepcopy(self.network)
         self.features = begin(self.network, examples, settings.spectra)

@@ -154,7 +154,7 @@ def build_backbone(
 
 
 def build_for_clips(
-    preset: str, in_channels: int, clip_dim: int, cross_attention_dim: int, seed: int = 0
+    preset: str, in_channels: int, clip_dim: int, conditioning_dim: int, cross_attention_dim: int, seed: int = 0
 ) -> tuple[FlatUNet, ClipNetwork]:
     """Build the untrained networks for latents of a compact codec: of its frames, and of its clip latents.
 
@@ -162,6 +162,7 @@ def build_for_clips(
         preset: name of one of `FLAT_WIDTHS`.
         in_channels: values of a frame.
         clip_dim: values of a clip latent.
+        conditioning_dim: those of them, the first ones, that the frames are conditioned on.
         cross_attention_dim: width of the caption's embedding.
         seed: the weights depend on it only; torch's global random state is left as it was.
 
@@ -177,11 +178,16 @@ def build_for_clips(
         unet = FlatUNet(
             in_channels=in_channels,
             cross_attention_dim=cross_attention_dim,
-            clip_dim=clip_dim,
+            clip_dim=conditioning_dim,
             width=width,
             condition_dim=3 * width // 2,
         )
-        return unet, ClipNetwork(clip_dim=clip_dim, cross_attention_dim=cross_attention_dim, width=3 * width // 2)
+        return unet, ClipNetwork(
+            clip_dim=clip_dim,
+            cross_attention_dim=cross_attention_dim,
+            width=3 * width // 2,
+            linear_rank=max(128, clip_dim),
+        )
 
 
 def smallest_frames(unet: UNet2DConditionModel | FlatUNet) -> int:

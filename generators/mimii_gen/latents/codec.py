@@ -72,11 +72,11 @@ class Codec:
         dim: values in a latent frame.
         num_codebooks: codebooks used at this bandwidth.
         codebook_size: codewords in a codebook.
-        clip_dim: 0, all values change from frame to frame.
+        clip_dim, conditioning_dim: 0, all values change from frame to frame.
         causal: whether a frame depends on earlier samples only, so that clips may be padded at their end; see `encode`.
     """
 
-    clip_dim = 0
+    clip_dim = conditioning_dim = 0
 
     def __init__(self, model: EncodecModel, bandwidth: float | None, name: str = "", gain: float = 1.0) -> None:
         """Wrap a model, which is made float32, frozen and set to evaluation in place.

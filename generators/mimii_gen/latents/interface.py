@@ -62,6 +62,10 @@ class LatentCodec(Protocol):
         """Values of a latent frame, the last ones, that are the same in all frames of a clip; 0 for none."""
 
     @property
+    def conditioning_dim(self) -> int:
+        """Values of the clip latent, the first ones, that the values of the frames depend on; 0 for none."""
+
+    @property
     def num_codebooks(self) -> int:
         """Rows of codes."""
 

@@ -97,7 +97,8 @@ class Denoiser(nn.Module):
             states: embedded captions, shape (batch, tokens, dim); None where they are embedded here.
             mask: which of the tokens count, shape (batch, tokens).
             captions: the captions themselves.
-            clip: clip latents that the frames are conditioned on, shape (batch, clip_dim); None where there are none.
+            clip: what the frames are conditioned on of the clip latents, shape (batch, conditioning_dim); None where
+                there are none.
             noisy_clip: noised clip latents at several noise levels, shape (batch, draws, clip_dim).
             clip_timesteps: of these levels, shape (batch, draws).
 
@@ -169,7 +170,8 @@ class Objective:
                 noise = batch.clip_noise[:, 1:].flatten(0, 1)
                 noisy_clip = self._scheduler.add_noise(repeated, noise, levels)
                 wanted_clip = target(self._scheduler, repeated, noise, levels)
-            of_clips = clip, noisy_clip.unflatten(0, batch.clip_timesteps.shape), batch.clip_timesteps
+            condition = clip[:, : self._codec.conditioning_dim]
+            of_clips = condition, noisy_clip.unflatten(0, batch.clip_timesteps.shape), batch.clip_timesteps
         prediction, predicted_clip = model(noisy, batch.timesteps, batch.drop, states, mask, batch.captions, *of_clips)
         squares = (prediction.float() - wanted).square() * keep
         elements = keep.sum(dim=(1, 2, 3)) * clean.shape[1] * clean.shape[2]

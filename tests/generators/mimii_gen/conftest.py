@@ -16,6 +16,7 @@ from asdbench.generators.mimii_gen.compact.settings import CompactSettings
 COMPACT = CompactSettings(
     bands=32,
     clip_dim=6,
+    detail_dim=3,
     frame_dim=4,
     width=16,
     seconds=0.512,

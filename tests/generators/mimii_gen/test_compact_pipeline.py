@@ -43,7 +43,9 @@ def parts(compact_codec: Path, machine_clips: ClipSet, tiny_t5: Path) -> dict[st
     statistics = LatentStatistics(codec.dim)
     for index in range(len(machine_clips)):
         statistics.update(codec.latents(codec.encode(torch.from_numpy(machine_clips.waveform(index))[None])))
-    unet, clip_network = build_for_clips("smoke", codec.dim - codec.clip_dim, codec.clip_dim, text.dim, 0)
+    unet, clip_network = build_for_clips(
+        "smoke", codec.dim - codec.clip_dim, codec.clip_dim, codec.conditioning_dim, text.dim, 0
+    )
     return {
         "unet": woken(unet),
         "scheduler": NoiseSchedule(prediction_type="v_prediction").scheduler(),
@@ -97,13 +99,13 @@ def test_the_clip_latent_is_one_for_all_frames_and_the_frames_depend_on_it(
     pipeline: MimiiGenPipeline, parts: dict[str, Any]
 ) -> None:
     latents = generate(pipeline, output_type="latent")[0]
-    assert latents.shape == (pipeline.space.dim, 16) and np.ptp(latents[-6:], axis=1).max() == 0
-    assert np.ptp(latents[:-6], axis=1).min() > 0
-    other = build_for_clips("smoke", pipeline.space.dim - 6, 6, 32, 0)[1]
+    assert latents.shape == (pipeline.space.dim, 16) and np.ptp(latents[-9:], axis=1).max() == 0
+    assert np.ptp(latents[:-9], axis=1).min() > 0
+    other = build_for_clips("smoke", pipeline.space.dim - 9, 9, 6, 32, 0)[1]
     with torch.no_grad():
         other.centre.bias.fill_(0.5)
     changed = generate(MimiiGenPipeline(**parts | {"clip_network": other.eval()}), output_type="latent")[0]
-    assert np.abs(changed[-6:] - latents[-6:]).max() > 1e-3 and np.abs(changed[:-6] - latents[:-6]).max() > 1e-5
+    assert np.abs(changed[-9:] - latents[-9:]).max() > 1e-3 and np.abs(changed[:-9] - latents[:-9]).max() > 1e-5
 
 
 def test_a_clip_does_not_depend_on_its_batch(pipeline: MimiiGenPipeline) -> None:
@@ -147,17 +149,20 @@ def test_little_strength_gives_back_what_the_codec_reproduces(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda parts: {"clip_network": None}, "clip latents of 6 values, clip_network makes 0, .* conditioned on 6"),
+        (
+            lambda parts: {"clip_network": None},
+            "clip latents of 9 values, 6 of them for the U-Net; clip_network makes 0, .* conditioned on 6",
+        ),
         (
             lambda parts: {"clip_network": ClipNetwork(clip_dim=5, cross_attention_dim=32)},
             "clip_network makes 5, and the U-Net is conditioned on 6",
         ),
         (
-            lambda parts: {"clip_network": ClipNetwork(clip_dim=6, cross_attention_dim=48)},
+            lambda parts: {"clip_network": ClipNetwork(clip_dim=9, cross_attention_dim=48)},
             "clip_network attends to embeddings of width 48, text_encoder gives 32",
         ),
-        (lambda parts: {"unet": build_for_clips("smoke", 3, 6, 32)[0]}, "the U-Net takes 3 channels"),
-        (lambda parts: {"unet": build_for_clips("smoke", 8, 4, 32)[0]}, "the U-Net is conditioned on 4"),
+        (lambda parts: {"unet": build_for_clips("smoke", 3, 9, 6, 32)[0]}, "the U-Net takes 3 channels"),
+        (lambda parts: {"unet": build_for_clips("smoke", 8, 9, 4, 32)[0]}, "the U-Net is conditioned on 4"),
         (lambda parts: {"gain": "x"}, "gain is 'x'"),
         (lambda parts: {"num_samples": 100}, "num_samples is 100, expected at least 4097"),
     ],

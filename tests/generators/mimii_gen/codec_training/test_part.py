@@ -51,6 +51,7 @@ TINY = {
     "preset": "compact",
     "bands": 16,
     "clip_dim": 4,
+    "detail_dim": 2,
     "frame_dim": 2,
     "width": 8,
     "seconds": 0.256,
@@ -173,7 +174,7 @@ def test_preset_compact_writes_a_compact_codec_and_the_same_command_again_the_sa
     folder = tmp_path / "compact"
     codec = load_codec(str(folder), 24.0)
     assert isinstance(codec, CompactCodec)
-    assert (codec.sample_rate, codec.frame_rate, codec.clip_dim) == (16000, 16000 / 1024, 4)
+    assert (codec.sample_rate, codec.frame_rate, codec.clip_dim) == (16000, 16000 / 1024, 6)
     waveforms = 0.1 * torch.randn(1, 8000, generator=torch.Generator().manual_seed(0))
     decoded = codec.decode(codec.latents(codec.encode(waveforms)), 8000)
     assert decoded.shape == waveforms.shape
@@ -181,7 +182,7 @@ def test_preset_compact_writes_a_compact_codec_and_the_same_command_again_the_sa
     about = json.loads((folder / "training.json").read_text())
     assert about["settings"]["steps"] == about["steps"] == 4
     assert about["settings"]["sample_rate"] == 16000 and about["settings"]["learning_rate"] == 1.5e-3
-    assert about["clip_latent"] == 4 and 1 <= about["frame_latent"] <= 2
+    assert about["clip_latent"] == 6 and 1 <= about["frame_latent"] <= 2
     clips = pd.read_csv(folder / "training_clips.csv", dtype=str)
     assert len(clips) == about["clips"] == 40
     pd.testing.assert_frame_equal(codec_clips(str(folder)), clips)
@@ -241,6 +242,7 @@ def test_what_a_compact_codec_cannot_be_trained_on_is_said_in_one_sentence(write
         ({"width": 12}, "width is 12, expected a multiple of 8"),
         ({"seconds": 0.1, "sample_rate": 16000}, r"seconds is 0\.1, expected at least 0\.256 s"),
         ({"bands": 512}, "bands is 512, expected so few that each has a bin"),
+        ({"bands": 64, "detail_dim": 65}, "detail_dim is 65, expected 0 to 64, the number of bands"),
     ],
 )
 def test_settings_that_a_compact_codec_does_not_have_are_refused(settings, message):
@@ -248,7 +250,9 @@ def test_settings_that_a_compact_codec_does_not_have_are_refused(settings, messa
         plugins.parts.get("codec")(preset="compact", **settings)
 
 
-@pytest.mark.parametrize("name", ["bands", "clip_dim", "frame_dim", "width", "clip_weight", "frame_weight"])
+@pytest.mark.parametrize(
+    "name", ["bands", "clip_dim", "detail_dim", "frame_dim", "width", "clip_weight", "frame_weight"]
+)
 @pytest.mark.parametrize("preset", ["16k", "24k"])
 def test_settings_of_a_compact_codec_are_refused_for_an_encodec(preset, name):
     with pytest.raises(UserError, match=f"{name} is a setting of preset compact only, found preset {preset}"):
@@ -259,6 +263,7 @@ def test_the_defaults_are_those_of_the_presets():
     part = plugins.parts.get("codec")
     assert part().resolved() == CodecSettings()
     assert part(preset="compact").resolved_compact(16000) == CompactSettings()
+    assert [CompactSettings(bands=bands).details for bands in (128, 32)] == [96, 24]
     assert part(preset="compact").resolved_compact(8000) == CompactSettings(sample_rate=8000)
     assert part(preset="compact", sample_rate=12000, steps=7).resolved_compact(8000) == CompactSettings(
         sample_rate=12000, steps=7

@@ -8,6 +8,7 @@ import torch
 
 from asdbench import ClipSet, UserError
 from asdbench.generators.mimii_gen.compact.codec import CompactCodec, _quantized, _restored
+from asdbench.generators.mimii_gen.compact.details import encode_details
 from asdbench.generators.mimii_gen.compact.network import CompactNetwork
 from asdbench.generators.mimii_gen.latents.interface import codec_of, load_codec
 
@@ -32,7 +33,8 @@ def codes(codec: CompactCodec, waveforms: torch.Tensor) -> torch.Tensor:
 def test_shapes(codec: CompactCodec, codes: torch.Tensor) -> None:
     frames = codec.num_frames(SAMPLES)
     assert frames == 35 and codec.hop_length == 1024 and codec.frame_rate == 15.625
-    assert codec.dim == 2 * int(codec.model.active.sum()) + 6 and codec.num_codebooks == codec.dim + 6
+    assert codec.dim == 2 * int(codec.model.active.sum()) + 9 and codec.num_codebooks == codec.dim + 9
+    assert (codec.clip_dim, codec.conditioning_dim) == (9, 6)
     assert codes.shape == (4, codec.num_codebooks, frames) and codes.dtype == torch.int64
     latents = codec.latents(codes)
     assert latents.shape == (4, codec.dim, frames) and latents.dtype == torch.float32
@@ -70,18 +72,20 @@ def test_the_latents_are_what_the_encoder_gives(
         frames = codec.model.normalized(torch.from_numpy(decibels.T[None].copy()))
         clip = codec.model.encode_clip(codec.model.features(frames, torch.from_numpy(lines.array()[None])))
         frame = codec.model.encode_frames(frames, clip.mean)
+        power = codec.model.decode(frame.mean, clip.mean)
+        details = encode_details(codec.model, torch.from_numpy(decibels.T[None].copy()), power)
     active = codec.model.active > 0
-    whole = clip.mean[:, :, None].expand(-1, -1, 35)
+    whole = torch.cat([clip.mean, details], dim=1)[:, :, None].expand(-1, -1, 35)
     expected = torch.cat([frame.mean[:, active], frame.log_variance[:, active], whole], dim=1)
     torch.testing.assert_close(codec.latents(codes[1:2]), expected, rtol=0, atol=1e-3)
 
 
 def test_noise_draws_the_clip_latent_from_what_the_encoder_gave(codec: CompactCodec, codes: torch.Tensor) -> None:
-    noise = torch.randn(4, 6, generator=torch.Generator().manual_seed(0))
+    noise = torch.randn(4, 9, generator=torch.Generator().manual_seed(0))
     still, drawn = codec.latents(codes), codec.latents(codes, noise)
-    assert torch.equal(still[:, :-6], drawn[:, :-6])
+    assert torch.equal(still[:, :-9], drawn[:, :-9])
     deviation = (_restored(codes[:, codec.dim :]) / 2).exp()
-    torch.testing.assert_close(drawn[:, -6:] - still[:, -6:], deviation * noise[:, :, None], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(drawn[:, -9:] - still[:, -9:], deviation * noise[:, :, None], rtol=1e-4, atol=1e-5)
 
 
 def test_what_is_decoded_depends_on_latents_and_seed_alone(codec: CompactCodec, codes: torch.Tensor) -> None:
@@ -105,7 +109,7 @@ def test_a_clip_is_coded_as_it_is_alone(codec: CompactCodec, codes: torch.Tensor
 def test_of_the_clip_latent_the_mean_over_the_frames_counts(codec: CompactCodec, codes: torch.Tensor) -> None:
     latents = codec.latents(codes[:1])
     uneven = latents.clone()
-    uneven[:, -6:] += torch.linspace(-1, 1, latents.shape[2])
+    uneven[:, -9:] += torch.linspace(-1, 1, latents.shape[2])
     near = codec.decode(uneven, 4096) - codec.decode(latents, 4096)
     assert float(near.abs().max()) < 1e-3 * float(codec.decode(latents, 4096).std())
 
@@ -124,7 +128,7 @@ def test_the_identity_is_that_of_the_weights(codec: CompactCodec, compact_codec:
     loaded = load_codec(str(tmp_path), 24.0)
     assert isinstance(loaded, CompactCodec) and loaded.identity == codec.identity and loaded.name == str(tmp_path)
     assert codec_of(loaded.model, None, 1.0).identity == codec.identity
-    for name in ("calibration", "leave.bias"):
+    for name in ("calibration", "leave.bias", "detail_basis"):
         changed = CompactNetwork.from_pretrained(compact_codec)
         changed.state_dict()[name][0] += 1e-3
         assert CompactCodec(changed).identity != codec.identity

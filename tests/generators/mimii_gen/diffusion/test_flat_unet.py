@@ -132,15 +132,18 @@ def test_it_comes_back_from_its_folder(taught: FlatUNet, tmp_path: Path) -> None
 def test_every_preset_has_a_width_and_both_networks_follow_from_the_seed() -> None:
     assert FLAT_WIDTHS.keys() == PRESETS.keys()
     torch.manual_seed(3)
-    unet, clips = build_for_clips("smoke", CHANNELS, CLIP, CONTEXT, seed=1)
+    unet, clips = build_for_clips("smoke", CHANNELS, CLIP + 2, CLIP, CONTEXT, seed=1)
     before = torch.rand(1)
     torch.manual_seed(3)
     assert torch.equal(torch.rand(1), before)  # torch's global state is left as it was
     assert (unet.config.in_channels, unet.config.clip_dim, unet.config.cross_attention_dim) == (CHANNELS, CLIP, CONTEXT)
-    assert (clips.config.clip_dim, clips.config.cross_attention_dim, clips.config.width) == (CLIP, CONTEXT, 48)
+    assert (clips.config.clip_dim, clips.config.cross_attention_dim, clips.config.width) == (CLIP + 2, CONTEXT, 48)
+    assert (
+        clips.config.linear_rank == 128 and build_for_clips("smoke", 3, 160, 64, CONTEXT)[1].config.linear_rank == 160
+    )
     rebuilt = FlatUNet.from_config(unet.config), type(clips).from_config(clips.config)
     assert [dict(each.config) for each in rebuilt] == [dict(unet.config), dict(clips.config)]
-    again, other = (build_for_clips("smoke", CHANNELS, CLIP, CONTEXT, seed=seed)[0] for seed in (1, 2))
+    again, other = (build_for_clips("smoke", CHANNELS, CLIP + 2, CLIP, CONTEXT, seed=seed)[0] for seed in (1, 2))
     assert torch.equal(again.enter.weight, unet.enter.weight) and not torch.equal(other.enter.weight, unet.enter.weight)
     with pytest.raises(UserError, match="no U-Net preset 'smal'; did you mean 'small'"):
-        build_for_clips("smal", CHANNELS, CLIP, CONTEXT)
+        build_for_clips("smal", CHANNELS, CLIP + 2, CLIP, CONTEXT)
