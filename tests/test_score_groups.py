@@ -13,18 +13,18 @@ import pytest
 import asdbench
 from asdbench import audio
 
-CUTS = 4
+CUTS = 2
 
 
 @pytest.fixture
 def recordings(tmp_path: Path) -> Path:
-    """A manifest of 16 normal and 8 anomalous recordings of one machine, each cut in four clips."""
+    """A manifest of 40 normal and 16 anomalous recordings of one machine, each cut in two clips."""
     root = tmp_path / "recordings"
     root.mkdir()
     rng = np.random.default_rng(0)
     rows = []
-    for recording in range(24):
-        anomalous = recording >= 16
+    for recording in range(56):
+        anomalous = recording >= 40
         tone = np.sin(2 * np.pi * (300 + 60 * anomalous + 5 * rng.normal()) * np.arange(8000) / 16000)
         for cut in range(CUTS):
             path = f"recording{recording:02d}_{cut}.wav"
