@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 SPEC, SCORES, GENERATED, PROBLEMS = "spec.yaml", "scores.parquet", "generated_clips.csv", "problems.json"
 CURVES = "roc_long.csv"
 SKIPPED, SKIPPED_COLUMNS = "skipped_clips.csv", ("machine", "path", "problem")
+CONTROLS = "controls"
+"""Name among the artefacts of the list of generators that are bounds for others."""
 ENVIRONMENT, ARTEFACTS, TRACEBACKS = "environment.json", "artefacts.json", "tracebacks.txt"
 
 
@@ -114,9 +117,21 @@ def _skipped_table() -> pd.DataFrame:
 
 
 def compare_scores(
-    spec: dict[str, Any], scores: pd.DataFrame, problems: list[dict[str, Any]], heard: Heard
+    spec: dict[str, Any],
+    scores: pd.DataFrame,
+    problems: list[dict[str, Any]],
+    heard: Heard,
+    controls: Collection[str] = (),
 ) -> Comparison:
-    """Compute everything that follows from a score table, and from what was heard, under a resolved spec."""
+    """Compute everything that follows from a score table, and from what was heard, under a resolved spec.
+
+    Args:
+        spec: resolved.
+        scores: the score table.
+        problems: why scores are missing.
+        heard: what is known of the clips beside their scores.
+        controls: generators of the spec that are bounds for others (`asdbench.Generator.is_control`).
+    """
     from asdbench import plugins
     from asdbench.compare import compare
     from asdbench.compare.verdict import MARGIN
@@ -135,6 +150,7 @@ def compare_scores(
         years=[spec["official"]] if spec["official"] else [],
         detectors=list(spec["detectors"]),
         generators=list(spec["generators"]),
+        controls=controls,
         heard=heard,
         quantile=limit["quantile"],
         threshold_method=limit["method"],
@@ -162,7 +178,9 @@ def load(folder: str | Path) -> Results:
         heard = Heard.load(folder)
         if not set(spec["metrics"]) <= set(plugins.metrics.names()):
             plugins.load_files(map(Path, spec["plugins"]))
-        comparison = compare_scores(spec, scores, problems, heard)
+        # Runs of before did not tell which generators are controls, and counted all alike.
+        controls = json.loads((folder / ARTEFACTS).read_text()).get(CONTROLS, [])
+        comparison = compare_scores(spec, scores, problems, heard, controls)
         listed = folder / SKIPPED  # runs of before had none
         skipped = pd.read_csv(listed) if listed.is_file() else _skipped_table()
         return Results(folder, spec, scores, generated, problems, comparison, skipped)

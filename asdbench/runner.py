@@ -19,8 +19,9 @@ from asdbench.gathering import gather
 from asdbench.inspection import BadClip, BadClipsError
 from asdbench.plan import Plan, Unit, fetch_recordings, finished, make_plan, outstanding
 from asdbench.progress import Progress
-from asdbench.results import SKIPPED_COLUMNS, TRACEBACKS, Results, compare_scores, write
+from asdbench.results import CONTROLS, SKIPPED_COLUMNS, TRACEBACKS, Results, compare_scores, write
 from asdbench.roles import refuse_shared_audio
+from asdbench.score_groups import score_groups
 from asdbench.spec import LoadedSpec, PluginSpec, load_spec
 from asdbench.store import Store, disk_errors, key_of
 
@@ -184,9 +185,11 @@ def _conclude(
     # Runs of the same spec on the same data share a folder; when either changes there is a new one.
     identity = key_of(spec=resolved, units=sorted(plan.units))[:12]
     folder = runs / loaded.spec.name / identity
-    comparison = compare_scores(resolved, scores, problems, gather(loaded, plan, store, failures))
+    controls = [name for name, generator in loaded.generators.items() if generator.is_control]
+    comparison = compare_scores(resolved, scores, problems, gather(loaded, plan, store, failures), controls)
     results = Results(folder, resolved, scores, generated, problems, comparison, _bad_table(plan.skipped))
     keys: dict[str, Any] = {"store": str(store.root), "clips": plan.clips, "detectors": _identities(loaded, plan)}
+    keys[CONTROLS] = controls
     keys["scores"] = [
         asdict(use) | {"fit": task["fit"], "fit_seed": task["seed"]}
         for use, task in ((use, plan.units[use.key].task) for use in plan.scores)
@@ -241,7 +244,12 @@ def _score_table(plan: Plan, store: Store) -> pd.DataFrame:
     columns += ["clip_id", "content_hash", "score"]
     if not parts:
         return pd.DataFrame({name: pd.Series(dtype=object) for name in columns})
-    return pd.concat(parts, ignore_index=True)[columns]
+    table = pd.concat(parts, ignore_index=True)[columns]
+    groups = score_groups(plan, store)
+    if not groups:
+        return table
+    keys = zip(table["machine"], table["source"], table["generation_seed"], table["clip_id"], strict=True)
+    return table.assign(group=[groups.get(key, "") for key in keys])
 
 
 def _generated_table(plan: Plan, store: Store) -> pd.DataFrame:

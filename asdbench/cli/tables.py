@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -80,22 +81,40 @@ def show_tables(
 @click.option("--clips", type=click.IntRange(2), help="Clips of each kind, to ask which gap they show.")
 @click.option("--power", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.8, show_default=True)
 @click.option("--alpha", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.05, show_default=True)
-def power(auc: float, gap: float | None, clips: int | None, power: float, alpha: float) -> None:
+@click.option("--group-size", type=click.IntRange(1), default=1, help="Clips of a group, such as a recording.")
+@click.option("--group-correlation", type=click.FloatRange(0, 1), help="Share of the scores' variance between groups.")
+def power(
+    auc: float,
+    gap: float | None,
+    clips: int | None,
+    power: float,
+    alpha: float,
+    group_size: int,
+    group_correlation: float | None,
+) -> None:
     """Say how many clips a study needs to show a gap, or which gap a number of clips shows."""
-    from asdbench.compare.power import clips_needed, detectable_gap
+    from asdbench.compare.power import clips_needed, design_effect, detectable_gap
 
     if (gap is None) == (clips is None):
         raise UserError("give either --gap (to ask for clips) or --clips (to ask for the gap)")
+    if (group_size > 1) != (group_correlation is not None):
+        raise UserError("--group-size and --group-correlation go together: give both, or none where clips are alone")
+    effect = design_effect(group_size, group_correlation or 0.0)
+
+    def in_groups(number: int) -> str:
+        return f" in groups of {group_size} ({math.ceil(number / group_size)} groups)" if group_size > 1 else ""
+
     how = f"with a probability of {power:.0%} at level {alpha:g}, at AUC {auc:g} on real clips"
     try:
         if gap is not None:
-            needed = clips_needed(auc, gap, power, alpha)
-            click.echo(
-                f"{needed} clips each (normal, real anomalous, generated) show a gap of {100 * abs(gap):g} points {how}"
-            )
+            needed = math.ceil(clips_needed(auc, gap, power, alpha) * effect)
+            kinds = f"clips each (normal, real anomalous, generated){in_groups(needed)}"
+            click.echo(f"{needed} {kinds} show a gap of {100 * abs(gap):g} points {how}")
         else:
-            found = detectable_gap(auc, clips or 0, power, alpha)
+            counted = math.floor((clips or 0) / effect)
+            found = detectable_gap(auc, counted, power, alpha) if counted >= 2 else float("nan")
             shown = "no gap at all" if found != found else f"a gap of {100 * found:.1f} points or more"
-            click.echo(f"{clips} clips each (normal, real anomalous, generated) show {shown} {how}")
+            kinds = f"clips each (normal, real anomalous, generated){in_groups(clips or 0)}"
+            click.echo(f"{clips} {kinds} show {shown} {how}")
     except ValueError as error:
         raise UserError(f"--gap {gap}: {error}") from error

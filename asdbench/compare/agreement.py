@@ -11,10 +11,11 @@
 Every figure has a bootstrap interval over clips, with the resamples shared by all cells, so that detectors and test
 sets stay paired. The noise of clips pulls every measured agreement down, and resampling adds it a second time.
 Pearson's interval undoes both: it holds the correlations of *true* AUCs that make the measured one unsurprising. Ranks
-and the regret jump, so their intervals are plain percentiles, which lie low (high, for the regret). ``perfect`` is the
-mean figure of a perfect generator with the same numbers of clips (two independent resamples of the real anomalies, with
-shared normals): the agreement that can be reached at all, itself with the noise of clips twice. With ``over_machines``
-machines are resampled too, as a second factor: where would the figure be with other machines of the same sort?
+and the regret jump, so their intervals are percentiles, which lie low (high, for the regret), and are widened to hold
+the measured figure. ``perfect`` is the mean figure of a perfect generator with the same numbers of clips (two
+independent resamples of the real anomalies, with shared normals): the agreement that can be reached at all, itself with
+the noise of clips twice. With ``over_machines`` machines are resampled too, as a second factor: where would the figure
+be with other machines of the same sort?
 """
 
 from __future__ import annotations
@@ -107,6 +108,9 @@ CORRELATIONS: Mapping[str, Callable[[Array, Array], Any]] = {
 def correlation_interval(name: str, aucs: Array, draws: Array, confidence: float) -> tuple[float, float]:
     """Interval of a correlation of AUCs on original and generated set; see the module.
 
+    It is widened to hold the measured correlation: where the noise of clips is taken off, the correlations of true AUCs
+    that fit may all lie above the measured one, and percentiles of resamples, which have the noise twice, below it.
+
     Args:
         name: one of `CORRELATIONS`.
         aucs: measured AUCs, shape (2, cells).
@@ -114,10 +118,23 @@ def correlation_interval(name: str, aucs: Array, draws: Array, confidence: float
         confidence: of the interval.
     """
     if name == "pearson":
-        return _pearson_interval(aucs, draws, confidence)
-    resampled = CORRELATIONS[name](draws[0], draws[1])
-    resampled = resampled[~np.isnan(resampled)]
-    return percentile_interval(resampled, confidence) if len(resampled) else (float("nan"), float("nan"))
+        limits = _pearson_interval(aucs, draws, confidence)
+    else:
+        resampled = CORRELATIONS[name](draws[0], draws[1])
+        limits = _percentiles(resampled, confidence)
+    return _holding(float(CORRELATIONS[name](aucs[0], aucs[1])), limits)
+
+
+def _percentiles(resampled: Array, confidence: float) -> tuple[float, float]:
+    known = resampled[~np.isnan(resampled)]
+    return percentile_interval(known, confidence) if len(known) else (float("nan"), float("nan"))
+
+
+def _holding(value: float, limits: tuple[float, float]) -> tuple[float, float]:
+    """An interval that holds a value, if need be by a limit that is moved there; NaN stays."""
+    if math.isnan(value) or math.isnan(limits[0]):
+        return limits
+    return min(limits[0], value), max(limits[1], value)
 
 
 def _pearson_interval(aucs: Array, draws: Array, confidence: float, steps: int = 16) -> tuple[float, float]:
@@ -200,6 +217,9 @@ def part_cells(
         if least < MIN_CLIPS:
             cells.append(PartCell(name, reason=f"{least} clips of a class; expected at least {MIN_CLIPS}"))
             continue
+        if any(one.resampled is None for one in (*first, *second)):
+            cells.append(PartCell(name, reason="all clips of a class are of 1 group"))
+            continue
         draws = (
             np.mean([one.draws() for one in first], axis=0),
             np.mean([one.draws() for one in second], axis=0),
@@ -242,8 +262,7 @@ def correlation_rows(
                 else:
                     machines = [cell.name.split("/")[0] for cell in used]
                     first, second = _resample_machines(machines, (first, second), over_machines)
-                    resampled = measure(first, second)
-                    limits = percentile_interval(resampled[~np.isnan(resampled)], confidence)
+                    limits = _holding(row["value"], _percentiles(measure(first, second), confidence))
                 row["low"], row["high"] = limits
         rows.append(row | {"n_cells": len(used), "n_cells_expected": len(cells), "reason": "; ".join(own)})
     return rows
@@ -272,6 +291,10 @@ def detector_rows(
         if len(detectors) < 2 or gone:
             missing.append((machine, f"no gap with {', '.join(gone)}" if gone else "one detector"))
             continue
+        least = min(int(cell.row[name]) for cell in own for name in _COUNTS)
+        if least < MIN_CLIPS:
+            missing.append((machine, f"{least} clips of a class; expected at least {MIN_CLIPS}"))
+            continue
         values.append(np.array([[c.row["auc_original"], c.row["auc_original"] + c.row["gap"]] for c in own]))
         draws.append(np.array([[c.original, c.generated, c.perfect] for c in own], dtype=np.float64))
     reasons = _missing(missing, len(machines), "machines")
@@ -290,11 +313,16 @@ def detector_rows(
             row["perfect"] = _nanmean(np.array([measure(d[:, 0], d[:, 2]) for d in draws]).ravel())
             if over_machines is not None:
                 (made,) = _resample_machines([str(index) for index in range(len(made))], (made,), over_machines)
-            filled = np.where(np.isnan(made), 0.0, made)  # all detectors equal in a resample: no agreement seen
-            row["low"], row["high"] = percentile_interval(filled.mean(axis=0), confidence)
+            if not math.isnan(row["value"]):
+                filled = np.where(np.isnan(made), 0.0, made)  # all detectors equal in a resample: no agreement seen
+                limits = percentile_interval(filled.mean(axis=0), confidence)
+                row["low"], row["high"] = _holding(row["value"], limits)
         counts = {"n_cells": len(values), "n_cells_expected": len(machines)}
         rows.append(row | counts | {"reason": "; ".join(own_reasons)})
     return rows
+
+
+_COUNTS = ("n_normal", "n_anomaly_original", "n_anomaly_generated")
 
 
 def _complete(cell: Cell) -> bool:

@@ -86,14 +86,15 @@ def weighted_aucs(normal: Scores, anomaly: Scores, normal_weights: Weights, anom
         anomaly_weights: shape (resamples, n_anomaly).
 
     Returns:
-        Shape (resamples,); NaN where a resample has no clip of a class.
+        Shape (resamples,). Where clips are drawn with others (groups, recordings of several seeds), a resample may have
+        none of a class; the next one that has takes its place, and all are NaN where none has.
     """
     aucs = np.empty(len(normal_weights))
     for rows, below, not_above in _shares_below(normal, anomaly, normal_weights):
         mine = anomaly_weights[rows].astype(np.float64)
         drawn = mine.sum(axis=1) * normal_weights[rows].sum(axis=1, dtype=np.float64)
-        aucs[rows] = np.einsum("bi,bi->b", mine, below + not_above) / (2.0 * drawn)
-    return aucs
+        aucs[rows] = _ratio(np.einsum("bi,bi->b", mine, below + not_above), 2.0 * drawn)
+    return _filled(aucs)
 
 
 def weighted_partial_aucs(
@@ -105,10 +106,10 @@ def weighted_partial_aucs(
         mine = anomaly_weights[rows].astype(np.float64)
         clips = normal_weights[rows].sum(axis=1, dtype=np.float64)[:, None]
         # Numbers of clips are compared, not shares: 5 of 50 is exactly a rate of 0.1.
-        area = ramp_area(clips - not_above, clips - below, max_fpr * clips) / clips
-        areas[rows] = np.einsum("bi,bi->b", mine, area) / mine.sum(axis=1)
+        area = ramp_area(clips - not_above, clips - below, max_fpr * clips) / np.maximum(clips, 1)
+        areas[rows] = _ratio(np.einsum("bi,bi->b", mine, area), mine.sum(axis=1) * (clips[:, 0] > 0))
     smallest = max_fpr**2 / 2
-    return 0.5 * (1 + (areas - smallest) / (max_fpr - smallest))
+    return _filled(0.5 * (1 + (areas - smallest) / (max_fpr - smallest)))
 
 
 def _shares_below(normal: Scores, anomaly: Scores, normal_weights: Weights) -> Iterator[tuple[slice, Scores, Scores]]:
@@ -190,6 +191,19 @@ def delong_se(normal: Scores, anomaly: Scores) -> float:
         return float("nan")
     of_normal, of_anomaly = placements(normal, anomaly)
     return float(np.sqrt(of_anomaly.var(ddof=1) / len(anomaly) + of_normal.var(ddof=1) / len(normal)))
+
+
+def _ratio(sums: Scores, counts: Scores) -> Scores:
+    """The ratio, NaN where the count is 0."""
+    return np.where(counts > 0, sums / np.where(counts > 0, counts, 1), np.nan)
+
+
+def _filled(draws: Scores) -> Scores:
+    """Draws in which a NaN is the next draw that is none, in a ring."""
+    known = np.flatnonzero(~np.isnan(draws))
+    if len(known) in (0, len(draws)):
+        return draws
+    return draws[known[np.searchsorted(known, np.arange(len(draws))) % len(known)]]
 
 
 def _chunks(rows: int, columns: int) -> Iterator[slice]:

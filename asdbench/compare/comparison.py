@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ from asdbench.compare.heard import Heard, nothing_heard
 from asdbench.compare.memorisation import MEMORISATION_COLUMNS, memorisation_rows
 from asdbench.compare.official_scores import OFFICIAL_SUMMARY_COLUMNS, measure_estimate, official_rows
 from asdbench.compare.scoring import Scorer
-from asdbench.compare.testsets import REAL, Replicate, ScoreTable, TestSet, TestSetSpec, expand
+from asdbench.compare.testsets import GROUP, REAL, Replicate, ScoreTable, TestSet, TestSetSpec, count_groups, expand
 from asdbench.compare.verdict import MARGIN
 from asdbench.frames import frame_of, records
 from asdbench.metrics import detection, official, threshold
@@ -42,7 +42,8 @@ class Comparison:
     Attributes:
         metrics: one row a value: ``machine``, ``section`` ("all" or one section), ``detector``, ``source`` ("real" or
             the generator), ``test_set``, ``seed``, ``generation_seed`` (-1: real), ``metric``, ``value``,
-            ``n_normal``, ``n_anomaly`` (clips that the metric compares), ``low`` and ``high`` (interval over clips; NaN
+            ``n_normal``, ``n_anomaly`` (clips that the metric compares), ``n_normal_groups``, ``n_anomaly_groups``
+            (groups, such as recordings, that these are of), ``low`` and ``high`` (interval over clips; NaN
             for metrics from elsewhere), ``reason``.
         gaps: one row a cell (machine, detector, generator, test set); see `asdbench.compare.gaps.GAP_COLUMNS`.
         summary: one row a detector, generator and test set; see `asdbench.compare.gaps.summary_row`.
@@ -97,6 +98,7 @@ def compare(
     years: Sequence[int] = (),
     detectors: Sequence[str] | None = None,
     generators: Sequence[str] | None = None,
+    controls: Collection[str] = (),
     quantile: float = threshold.QUANTILE,
     threshold_method: str = threshold.METHODS[0],
     seed: int = 0,
@@ -119,6 +121,8 @@ def compare(
         detectors: all detectors that were to be used, in the order of the tables; the sorted names of those seen when
             left out.
         generators: all generators, likewise.
+        controls: those of them that are bounds for others and not under test, such as real clips that were held out:
+            Holm's correction counts them apart.
         quantile: of the training scores, at which the threshold of decisions lies.
         threshold_method: one of `asdbench.metrics.threshold.METHODS`: what the quantile is taken of.
         seed: of the bootstrap.
@@ -137,9 +141,9 @@ def compare(
     table = ScoreTable(scores, machines, problems, detectors, generators)
     specs = expand(test_sets, table.generators)
     scorer = Scorer(table, Resampler(resamples, seed))
-    cells, parts = _cells_of_gaps(table, specs, scorer, confidence, margin)
-    controls = frame_of(control_rows(table, [cell.row for cell in cells.values()], confidence), CONTROL_COLUMNS)
-    gaps = with_controls(frame_of((cell.row for cell in cells.values()), GAP_COLUMNS), controls)
+    cells, parts = _cells_of_gaps(table, specs, scorer, confidence, margin, controls)
+    scored_controls = frame_of(control_rows(table, [cell.row for cell in cells.values()], confidence), CONTROL_COLUMNS)
+    gaps = with_controls(frame_of((cell.row for cell in cells.values()), GAP_COLUMNS), scored_controls)
     heard = heard or nothing_heard()
     official_scores = _official(table, specs, years)
     return Comparison(
@@ -147,7 +151,7 @@ def compare(
         gaps=gaps,
         summary=_summary(table, specs, gaps, cells, confidence),
         agreement=_agreement(table, specs, cells, parts, confidence, seed if over_machines else None),
-        controls=controls,
+        controls=scored_controls,
         memorisation=frame_of(memorisation_rows(heard.nearest, confidence), MEMORISATION_COLUMNS),
         heard=heard,
         official=official_scores,
@@ -169,7 +173,12 @@ _Key = tuple[str, str, TestSetSpec]
 
 
 def _cells_of_gaps(
-    table: ScoreTable, specs: Sequence[TestSetSpec], scorer: Scorer, confidence: float, margin: float
+    table: ScoreTable,
+    specs: Sequence[TestSetSpec],
+    scorer: Scorer,
+    confidence: float,
+    margin: float,
+    controls: Collection[str],
 ) -> tuple[dict[_Key, Cell], dict[_Key, list[PartCell]]]:
     """The cells of the table of gaps, in its order, and their parts by section and domain."""
     original = next((spec for spec in specs if spec.source == REAL), None)
@@ -183,7 +192,7 @@ def _cells_of_gaps(
                     cells[key] = gap_cell(scorer, machine, detector, original, spec, confidence, margin)
                     if original is not None:
                         parts[key] = part_cells(scorer, machine, detector, original, spec)
-    compare_cells(list(cells.values()), confidence, margin)
+    compare_cells(list(cells.values()), confidence, margin, controls)
     return cells, parts
 
 
@@ -277,9 +286,8 @@ def _metrics(
                         estimate = measure_estimate(metric.__name__, test_set, only, spec)
                         row["low"], row["high"] = score_interval(estimate, confidence)
                     rows.append(row)
-    return frame_of(
-        rows, ("machine", "section", *_CELL, "metric", "value", "low", "high", "n_normal", "n_anomaly", "reason")
-    )
+    counts = ("n_normal", "n_anomaly", "n_normal_groups", "n_anomaly_groups")
+    return frame_of(rows, ("machine", "section", *_CELL, "metric", "value", "low", "high", *counts, "reason"))
 
 
 def _sections(test_set: TestSet) -> list[tuple[str, detection.Labels]]:
@@ -308,6 +316,8 @@ def _measure(name: str, metric: Metric, test_set: TestSet, inside: detection.Lab
         "value": value,
         "n_normal": int((mask & ~is_anomaly).sum()),
         "n_anomaly": int((mask & is_anomaly).sum()),
+        "n_normal_groups": count_groups(test_set.group[inside][mask & ~is_anomaly]),
+        "n_anomaly_groups": count_groups(test_set.group[inside][mask & is_anomaly]),
         "reason": reason,
     }
 
@@ -393,16 +403,18 @@ def _limit(training_scores: detection.Scores, quantile: float, method: str) -> t
 
 
 def _clips(table: ScoreTable) -> pd.DataFrame:
-    """Count clips and, by content hash, different recordings."""
+    """Count clips, by content hash those that differ, and the groups that they are of."""
     by = ["machine", "source", "generation_seed", "split", "condition"]
     once = table.frame.drop_duplicates([*by, "clip_id"])
     rows = [
-        dict(zip(by, key, strict=True)) | {"n_clips": len(clips), "n_different": int(clips["content_hash"].nunique())}
+        dict(zip(by, key, strict=True))
+        | {"n_clips": len(clips), "n_different": int(clips["content_hash"].nunique())}
+        | {"n_groups": count_groups(clips[GROUP].to_numpy(dtype=object))}
         for key, clips in once.groupby(by)
     ]
     order = {machine: place for place, machine in enumerate(table.machines)}
     rows.sort(key=lambda row: (order[str(row["machine"])], row["source"] != REAL, *(row[name] for name in by[1:])))
-    return frame_of(rows, (*by, "n_clips", "n_different"))
+    return frame_of(rows, (*by, "n_clips", "n_different", "n_groups"))
 
 
 def _problems(table: ScoreTable) -> pd.DataFrame:

@@ -21,8 +21,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from asdbench.compare.estimates import Estimate, auc_estimate, mean_of, score_interval
+from asdbench.compare.estimates import Estimate, Pool, auc_estimate, mean_of, score_interval
+from asdbench.compare.sharing import by_group
 from asdbench.compare.testsets import REAL, Half, Replicate, ScoreTable
+from asdbench.metrics.detection import Domains
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,6 +38,8 @@ CONTROL_COLUMNS = (
     "control",
     "n_normal",
     "n_anomaly",
+    "n_normal_groups",
+    "n_anomaly_groups",
     "n_seeds",
     "auc",
     "auc_sd",
@@ -45,7 +49,8 @@ CONTROL_COLUMNS = (
     "deviates",
     "reason",
 )
-"""Columns of the table of controls: ``n_anomaly`` counts the clips that pose as anomalies; ``expected`` is 0.5 or the
+"""Columns of the table of controls: ``n_anomaly`` counts the clips that pose as anomalies; ``*_groups``
+count the groups that the clips are of; ``expected`` is 0.5 or the
 AUC on real clips; ``deviates`` says whether that lies outside the interval."""
 
 
@@ -128,13 +133,14 @@ def _score(
 ) -> dict[str, Any]:
     estimates: list[Estimate] = []
     reasons: dict[str, None] = {}
-    counts = (0, 0)
+    counts = group_counts = (0, 0)
     source = control.posing[0].format(generator)
     for replicate in table.replicates(source):
         normal, posing = (
             _half(table, where, generator, machine, detector, replicate) for where in (control.normal, control.posing)
         )
         counts = max(counts, (len(normal), len(posing)))
+        group_counts = max(group_counts, (normal.groups, posing.groups))
         why = "; ".join(dict.fromkeys(half.reason for half in (normal, posing) if half.reason))
         if why:
             reasons[why] = None
@@ -144,9 +150,12 @@ def _score(
             (kind, where[0], where[1], -1 if where[0] == REAL else made)
             for kind, where in (("normal", control.normal), ("anomaly", control.posing))
         ]
-        estimates.append(auc_estimate(normal.score, posing.score, *pools))
+        estimate = auc_estimate(normal.score, posing.score, *pools)
+        groups: dict[Pool, Domains | None] = dict(zip(pools, (normal.group, posing.group), strict=True))
+        estimates.append(by_group(estimate, groups, dict(zip(pools, (normal.score, posing.score), strict=True))))
     values = np.array([estimate.value for estimate in estimates])
     row: dict[str, Any] = {"n_normal": counts[0], "n_anomaly": counts[1], "n_seeds": len(estimates)}
+    row |= {"n_normal_groups": group_counts[0], "n_anomaly_groups": group_counts[1]}
     row |= {"auc": float("nan"), "auc_sd": float("nan"), "auc_low": float("nan"), "auc_high": float("nan")}
     row |= {"expected": expected, "deviates": None}
     if estimates:

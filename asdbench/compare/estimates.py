@@ -20,19 +20,26 @@ Which interval is the default was settled by simulation (`docs/coverage/README.m
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
 from asdbench.metrics.detection import MAX_FPR, Scores, mann_whitney_auc, standardised_partial_auc
+from asdbench.seeding import derive_rng
 
 Pool = tuple[str | int, ...]
 """Names a set of clips that were drawn together; the first part is "normal" or "anomaly"."""
 
+_KINDS = ("normal", "anomaly")
+
 Interval = tuple[float, float]
 NO_INTERVAL: Interval = (float("nan"), float("nan"))
+
+EQUIVALENCE_DRAWS = 4000
+_CHUNK = 2**20
+"""Most random numbers that are held at once."""
 
 
 @dataclass(frozen=True)
@@ -41,25 +48,60 @@ class Estimate:
 
     Attributes:
         value: the estimate.
-        influence: for each pool, one number a clip; the variance of the estimate is the sum of their variances, each
-            divided by its number of clips.
+        influence: for each pool, one number a unit (a clip, or a group of clips such as a recording); the variance of
+            the estimate is the sum of their variances, each divided by its number of units.
+        reach: the least and the largest influence that a unit can have, by pool; 0 and 1, those of a placement, where
+            it is left out.
+        units: names of the units of a pool, where those are groups; one that is in two pools makes them covary.
+        by_clip: the same estimate as if there were no groups; None where there are none.
+        alike: for "normal" and "anomaly" the design effect of the mean of the scores' normal ranks, where the clips of
+            the kind come in groups; unlike that of placements it is known where nearly all clips are placed right.
     """
 
     value: float
     influence: Mapping[Pool, Scores]
+    reach: Mapping[Pool, Interval] = field(default_factory=dict)
+    units: Mapping[Pool, tuple[str, ...]] = field(default_factory=dict)
+    by_clip: Estimate | None = None
+    alike: Mapping[str, float] = field(default_factory=dict)
+
+    def range_of(self, pool: Pool) -> Interval:
+        """The least and the largest influence that a unit of a pool can have."""
+        return self.reach.get(pool, (0.0, 1.0))
 
     @property
     def has_variance(self) -> bool:
-        """Whether every pool has the two clips that a variance takes."""
+        """Whether every pool has the two units that a variance takes."""
         return all(len(values) > 1 for values in self.influence.values())
 
     @property
     def variance(self) -> float:
-        """Variance of the value; NaN where a pool has one clip."""
-        return sum(_variance(values) for values in self.influence.values()) if self.has_variance else float("nan")
+        """Variance of the value; NaN where a pool has one unit."""
+        return sum(variance for variance, _ in self.parts) if self.has_variance else float("nan")
+
+    @property
+    def parts(self) -> list[tuple[float, int]]:
+        """Variance and number of units of each pool; pools that have units in common are one part."""
+        if not self.units:
+            return [(_variance(values), len(values)) for values in self.influence.values()]
+        parts: dict[tuple[Pool, ...], tuple[float, int]] = {}
+        for pools in _connected(self.units, self.influence):
+            names = set().union(*(self.units.get(pool, ()) for pool in pools))
+            own = sum(_variance(self.influence[pool]) for pool in pools)
+            count = len(names) if len(pools) > 1 else len(self.influence[pools[0]])
+            parts[pools] = own + _between_pools(self, self, pools), count
+        return list(parts.values())
+
+    @property
+    def design_effect(self) -> float:
+        """Variance as a multiple of what it would be if there were no groups; 1 where there are none."""
+        if self.by_clip is None or not self.has_variance:
+            return 1.0
+        plain, own = self.by_clip.variance, self.variance
+        return own / plain if plain > 0 and own > 0 else 1.0
 
     def clips(self, kind: str) -> int:
-        """Number of clips in the pools of a kind, "normal" or "anomaly"."""
+        """Number of units in the pools of a kind, "normal" or "anomaly"."""
         return sum(len(values) for pool, values in self.influence.items() if pool[0] == kind)
 
 
@@ -125,11 +167,24 @@ def in_strata(estimate: Estimate, strata: Mapping[Pool, npt.NDArray[np.object_]]
 
 def combine(value: float, estimates: Sequence[Estimate], factors: Iterable[float]) -> Estimate:
     """An estimate that changes with the given ones by ``factors`` (its derivatives), with its ``value``."""
+    factors = list(factors)
     influence: dict[Pool, Scores] = {}
+    reach: dict[Pool, Interval] = {}
+    units: dict[Pool, tuple[str, ...]] = {}
     for estimate, factor in zip(estimates, factors, strict=True):
+        units.update(estimate.units)
         for pool, values in estimate.influence.items():
             influence[pool] = influence.get(pool, 0.0) + factor * values
-    return Estimate(value, influence)
+            low, high = sorted(factor * end for end in estimate.range_of(pool))
+            before = reach.get(pool, (0.0, 0.0))
+            reach[pool] = before[0] + low, before[1] + high
+    by_clip = None
+    alike: dict[str, float] = {}
+    for estimate in estimates:
+        alike |= {kind: max(effect, alike.get(kind, 1.0)) for kind, effect in estimate.alike.items()}
+    if units:
+        by_clip = combine(value, [estimate.by_clip or estimate for estimate in estimates], factors)
+    return Estimate(value, influence, reach, units, by_clip, alike)
 
 
 def mean_of(estimates: Sequence[Estimate]) -> Estimate:
@@ -162,8 +217,13 @@ def score_interval(estimate: Estimate, confidence: float, student: bool = True) 
         return NO_INTERVAL
     if _is_degenerate(estimate):
         return _newcombe_of(estimate, confidence)
-    parts = [(_variance(values), len(values)) for values in estimate.influence.values()] if student else []
-    return _logit_limits(estimate.value, math.sqrt(estimate.variance), _student(parts, confidence))
+    quantile = _student(estimate.parts if student else [], confidence)
+    low, high = _logit_limits(estimate.value, math.sqrt(estimate.variance), quantile)
+    if estimate.by_clip is not None:
+        normal, anomaly = (_effective(estimate, kind) for kind in _KINDS)
+        below, above = newcombe_interval(estimate.value, normal, anomaly, confidence)
+        low, high = min(low, below), max(high, above)
+    return low, high
 
 
 def gap_interval(first: Estimate, second: Estimate, confidence: float) -> Interval:
@@ -177,6 +237,8 @@ def gap_interval(first: Estimate, second: Estimate, confidence: float) -> Interv
     """
     if not (first.has_variance and second.has_variance):
         return NO_INTERVAL
+    if first.units or second.units:
+        return _gap_interval_by_groups(first, second, confidence)
     shared = [pool for pool in second.influence if pool in first.influence]
     differences = [second.influence[pool] - first.influence[pool] for pool in shared]
     own = [
@@ -213,6 +275,21 @@ def gap_interval(first: Estimate, second: Estimate, confidence: float) -> Interv
     return max(gap - math.sqrt(down), -1.0), min(gap + math.sqrt(up), 1.0)
 
 
+def covariance(first: Estimate, second: Estimate) -> float:
+    """Covariance of two scores that share pools, or groups of clips."""
+    shared = [pool for pool in second.influence if pool in first.influence]
+    within = sum(_covariance(first.influence[pool], second.influence[pool]) for pool in shared)
+    return within + _between_pools(first, second)
+
+
+def _gap_interval_by_groups(first: Estimate, second: Estimate, confidence: float) -> Interval:
+    """MOVER of the two scores' intervals: groups may make all pools covary, so that these cannot be taken apart."""
+    product = math.sqrt(max(first.variance * second.variance, 0.0))
+    correlation = min(max(covariance(first, second) / product, -1.0), 1.0) if product > 0 else 0.0
+    limits = [score_interval(estimate, confidence) for estimate in (first, second)]
+    return mover(first.value, limits[0], second.value, limits[1], correlation)
+
+
 def mean_interval(values: Sequence[float], intervals: Sequence[Interval]) -> Interval:
     """Interval of the mean of independent values from the interval of each (MOVER)."""
     array, limits = np.asarray(values), np.asarray(intervals)
@@ -231,42 +308,41 @@ def mover(first: float, of_first: Interval, second: float, of_second: Interval, 
     return low, high
 
 
-def cautious_gap_interval(first: Estimate, second: Estimate, confidence: float) -> Interval:
-    """Interval of ``second - first`` that errs on the wide side: plain MOVER of the two scores' intervals.
-
-    Where two high AUCs share normal clips it is wider than `gap_interval`, whose two tails are uneven there: fine for
-    an interval, not for two one-sided tests, of which each must keep its level.
-    """
-    if not (first.has_variance and second.has_variance):
-        return NO_INTERVAL
-    shared = [pool for pool in second.influence if pool in first.influence]
-    covariance = sum(_covariance(first.influence[pool], second.influence[pool]) for pool in shared)
-    product = math.sqrt(first.variance * second.variance)
-    correlation = min(max(covariance / product, 0.0), 1.0) if product > 0 else 0.0
-    limits = [score_interval(estimate, confidence) for estimate in (first, second)]
-    return mover(first.value, limits[0], second.value, limits[1], correlation)
-
-
 def equivalence_p(first: Estimate, second: Estimate, margin: float) -> float:
-    """P-value of two one-sided tests that the gap is within ``margin`` (Schuirmann 1987, J. Pharmacokin. 15:657-680).
+    """P-value of two one-sided tests that ``second - first`` is within ``margin``, whatever the scores' distribution.
 
-    It is the smallest level at which the interval of confidence 1 - 2 level lies inside; that interval is
-    `cautious_gap_interval`, because here the error is to accept. NaN where there is no interval; 1 where the gap itself
-    is not inside.
+    An interval that is made of variances knows nothing of what was not seen: where all anomalies fall between two
+    clusters of normal clips their placements do not vary at all, and yet one generated clip in twenty may sound another
+    way. So each pool of clips gets random weights (of a Dirichlet distribution with ones), one pool an unseen clip at
+    the far end of its range in addition. For a single mean of numbers in a range this is Gaffke's upper limit (2005,
+    Math. Methods Stat. 14:451-467), which is Clopper and Pearson's where the numbers are 0 and 1. The p-value is the
+    share of draws whose gap is outside the margin, for the pool and the side where it is largest, and not below
+    exp(-margin n), the chance that n clips miss a share ``margin`` of a side (`asdbench.compare.verdict`).
+
+    Args:
+        first: mean AUC of the original set over repetitions.
+        second: likewise of the generated set.
+        margin: largest gap that does not matter.
+
+    Returns:
+        The p-value: NaN where a pool has one clip; 1 where the gap itself is not inside.
     """
     if not (first.has_variance and second.has_variance):
         return float("nan")
-    if abs(second.value - first.value) >= margin:
+    gap = combine(second.value - first.value, [first, second], [-1, 1])
+    if abs(gap.value) >= margin:
         return 1.0
+    fewest = min(one.clips(kind) for one in (first, second) for kind in _KINDS)
+    outside = {(pool, side): 0 for pool in gap.influence for side in (-1, 1)}
+    for seen, unseen in _drawn(gap):
+        total = gap.value + sum(seen.values())
+        for pool, (low, high) in unseen.items():
+            outside[pool, -1] += int((total - seen[pool] + low <= -margin).sum())
+            outside[pool, 1] += int((total - seen[pool] + high >= margin).sum())
+    return max(math.exp(-margin * fewest), max(outside.values()) / EQUIVALENCE_DRAWS)
 
-    def inside(level: float) -> bool:
-        low, high = cautious_gap_interval(first, second, 1 - 2 * level)
-        return -margin < low and high < margin
 
-    return _smallest(inside, 0.5)
-
-
-def newcombe_interval(auc: float, n_normal: int, n_anomaly: int, confidence: float) -> Interval:
+def newcombe_interval(auc: float, n_normal: float, n_anomaly: float, confidence: float) -> Interval:
     """Newcombe's method 5: all AUCs whose Hanley-McNeil variance makes the observed one unsurprising.
 
     It has width where the classes are separated; with 50 and 50 clips an AUC of 1 gives 0.960 to 1 at 95 %.
@@ -295,6 +371,19 @@ def _own_limits(estimate: Estimate, own: Mapping[Pool, Scores], quantile: float,
     if _is_degenerate(estimate) or variance == 0:
         return _newcombe_of(estimate, confidence)
     return _logit_limits(estimate.value, math.sqrt(variance), quantile)
+
+
+def _effective(estimate: Estimate, kind: str) -> float:
+    """For how many clips those of a kind count in Newcombe's interval, which does not need the estimate's variance.
+
+    Near 0 and 1 a few groups make the noise, and the variance is small by chance as often as not. There the estimate's
+    design effect is taken to be at least the square root of that of the scores. Towards the middle the exponent falls
+    to 0, since the scores' design effect is too large where groups have clips of both kinds, whose common moves cancel.
+    The exponent was settled by simulation (`docs/coverage/README.md`).
+    """
+    assert estimate.by_clip is not None
+    of_scores: float = estimate.alike.get(kind, 1.0) ** (0.5 * (2 * estimate.value - 1) ** 2)
+    return max(estimate.by_clip.clips(kind) / max(estimate.design_effect, of_scores), 2.0)
 
 
 def _newcombe_of(estimate: Estimate, confidence: float) -> Interval:
@@ -342,18 +431,62 @@ def _covariance(first: Scores, second: Scores) -> float:
     return float((first - first.mean()) @ (second - second.mean())) / (len(first) - 1) / len(first)
 
 
+def _between_pools(first: Estimate, second: Estimate, pools: Sequence[Pool] | None = None) -> float:
+    """Covariance by units that are in different pools of the two (Obuchowski 1997), of all pools or of some."""
+    total = 0.0
+    for one, of_one in first.units.items():
+        for other, of_other in second.units.items():
+            counts = one != other and (pools is None or (one in pools and other in pools))
+            common = set(of_one) & set(of_other) if counts else ()
+            if common:
+                moves = [
+                    dict(zip(names, (values - values.mean()) / len(values), strict=True))
+                    for names, values in ((of_one, first.influence[one]), (of_other, second.influence[other]))
+                ]
+                count = len(set(of_one) | set(of_other))
+                total += count / (count - 1) * sum(moves[0][name] * moves[1][name] for name in sorted(common))
+    return total
+
+
+def _connected(units: Mapping[Pool, tuple[str, ...]], pools: Iterable[Pool]) -> list[tuple[Pool, ...]]:
+    """Pools that have units in common, directly or by others, together."""
+    found: list[tuple[tuple[Pool, ...], set[str]]] = []
+    for pool in pools:
+        names = set(units.get(pool, ()))
+        joined = [one for one in found if one[1] & names]
+        found = [one for one in found if not one[1] & names]
+        members = (*(member for one in joined for member in one[0]), pool)
+        found.append((members, names.union(*(one[1] for one in joined))))
+    return [members for members, _ in found]
+
+
 def _ranks_among(ordered_by: Scores, scores: Scores) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
     ordered = np.sort(ordered_by)
     return np.searchsorted(ordered, scores, "left"), np.searchsorted(ordered, scores, "right")
 
 
-def _smallest(accepted: Callable[[float], bool], most: float, steps: int = 30) -> float:
-    """The smallest level from 0 to ``most`` that is accepted, by bisection (acceptance grows with the level)."""
-    low, high = 0.0, most
-    for _ in range(steps):
-        middle = (low + high) / 2
-        if accepted(middle):
-            high = middle
-        else:
-            low = middle
-    return high
+def _drawn(gap: Estimate) -> Iterator[tuple[Mapping[Pool, Scores], Mapping[Pool, tuple[Scores, Scores]]]]:
+    """Deviations of each pool's mean in chunks of draws: of the clips that were seen, and with one at either end."""
+    rng = derive_rng("equivalence", [len(values) for values in gap.influence.values()])
+    labels = sorted({name for names in gap.units.values() for name in names})
+    places = {name: place for place, name in enumerate(labels)}
+    inside = {pool: np.array([places[name] for name in names]) for pool, names in gap.units.items()}
+    size = max(len(labels), sum(len(values) + 1 for values in gap.influence.values()))
+    for start in range(0, EQUIVALENCE_DRAWS, max(1, _CHUNK // size)):
+        count = min(max(1, _CHUNK // size), EQUIVALENCE_DRAWS - start)
+        shared = rng.standard_exponential((count, len(labels)), dtype=np.float32)
+        seen: dict[Pool, Scores] = {}
+        unseen: dict[Pool, tuple[Scores, Scores]] = {}
+        for pool, values in gap.influence.items():
+            weights = (
+                shared[:, inside[pool]]
+                if pool in inside
+                else rng.standard_exponential((count, len(values)), dtype=np.float32)
+            )
+            one_more = rng.standard_exponential(count)
+            mean, total = values.mean(), weights.sum(axis=1, dtype=np.float64)
+            moved = weights @ (values - mean)
+            seen[pool] = moved / total
+            low, high = ((moved + one_more * (end - mean)) / (total + one_more) for end in gap.range_of(pool))
+            unseen[pool] = low, high
+        yield seen, unseen

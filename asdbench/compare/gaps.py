@@ -11,7 +11,7 @@ in `asdbench.compare.verdict`.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -28,12 +28,12 @@ from asdbench.compare.estimates import (
     mean_of,
     score_interval,
 )
-from asdbench.compare.perfect import floor_draws, holm, inside, perfect_p
+from asdbench.compare.perfect import design_of, floor_draws, holm, inside, perfect_p
 from asdbench.compare.power import clips_needed
 from asdbench.compare.scoring import WHOLE, Scored, Scorer, resampled_mean, sides_of
 from asdbench.compare.seeds import resample_seeds
 from asdbench.compare.testsets import Replicate, ScoreTable, TestSetSpec
-from asdbench.compare.verdict import MARGIN, VERDICTS, verdict
+from asdbench.compare.verdict import MARGIN, VERDICTS, has_few_groups, verdict
 from asdbench.metrics.detection import Scores
 from asdbench.seeding import derive_rng
 
@@ -51,6 +51,9 @@ GAP_COLUMNS = (
     "n_normal",
     "n_anomaly_original",
     "n_anomaly_generated",
+    "n_normal_groups",
+    "n_anomaly_original_groups",
+    "n_anomaly_generated_groups",
     "n_seeds",
     "n_seeds_expected",
     "n_seeds_original",
@@ -82,26 +85,32 @@ GAP_COLUMNS = (
     "p",
     "p_holm",
     "n_comparisons",
+    "is_control",
     "p_equivalence",
     "margin",
     "verdict",
     "n_needed",
+    "n_needed_groups",
     "confidence",
     "resamples",
     "reason",
 )
 """Columns of the table of gaps.
 
-AUCs and gaps are fractions. ``n_seeds`` counts the pairs of detector and generation seed that have a gap,
+AUCs and gaps are fractions. ``*_groups`` count the groups (such as recordings) that the clips are of, where clips
+without one are each their own. ``n_seeds`` counts the pairs of detector and generation seed that have a gap,
 ``n_seeds_generated`` those with an AUC on the generated set (both of ``n_seeds_expected``), ``n_seeds_original`` the
 detector seeds with an AUC on the original set.
 
 ``*_low`` and ``*_high`` bound the default interval over clips, ``*_bootstrap`` the bootstrap's (NaN where every
 resample is the same), ``*_seeds`` the hierarchical one over seeds and clips (NaN with one seed). ``floor`` and
 ``floor_high`` are the mean and the ``confidence`` quantile of a perfect generator's |gap|, ``floor_method`` how they
-were found. ``p`` is the p-value of a perfect generator, ``p_holm`` the same corrected for the ``n_comparisons`` cells
-of the table, ``p_equivalence`` that of the two one-sided tests for ``margin``. ``n_needed`` is the number of clips of
-each kind that would show a gap of ``margin`` with a probability of 80 %.
+were found. ``p`` is the p-value of a perfect generator (NaN where a class has fewer than
+`asdbench.compare.verdict.MIN_GROUPS` groups of clips), ``p_holm`` the same corrected for the ``n_comparisons`` cells of
+the table (generators under test and controls apart: ``is_control``), ``p_equivalence`` that of the two one-sided tests
+for ``margin``. ``n_needed`` is the number of clips of each kind that would show a gap of ``margin`` with a probability
+of 80 %, in groups as large and as alike as these are; ``n_needed_groups`` is the number of real groups that these clips
+would be of.
 """
 
 
@@ -122,15 +131,36 @@ class Cell:
     perfect: Scores | None = None
 
 
-def compare_cells(cells: Sequence[Cell], confidence: float, margin: float) -> None:
-    """Fill in what depends on how many cells are compared: Holm's correction and the verdicts."""
+def compare_cells(cells: Sequence[Cell], confidence: float, margin: float, controls: Collection[str] = ()) -> None:
+    """Fill in what depends on how many cells are compared: Holm's correction and the verdicts.
+
+    Args:
+        cells: all cells.
+        confidence: 1 minus the level of the tests.
+        margin: largest gap that does not matter.
+        controls: generators that are bounds for others and not under test; they are a family of their own, so that
+            they do not make the others' tests stricter.
+    """
+    for is_control in (False, True):
+        own = [cell for cell in cells if (cell.row["generator"] in controls) == is_control]
+        _compare_family(own, confidence, margin, is_control)
+
+
+def _compare_family(cells: Sequence[Cell], confidence: float, margin: float, is_control: bool) -> None:
     p_values = [cell.row["p"] for cell in cells]
     compared = sum(not math.isnan(p) for p in p_values)
     for cell, corrected in zip(cells, holm(p_values), strict=True):
         row = cell.row
+        row["is_control"] = is_control
         row |= {"p_holm": corrected, "n_comparisons": compared, "margin": margin}
         row["verdict"] = verdict(
-            row["gap"], corrected, row["p_equivalence"], row["floor_high"], margin, round(1 - confidence, 12)
+            row["gap"],
+            (row["gap_low"], row["gap_high"]),
+            corrected,
+            row["p_equivalence"],
+            math.inf if _has_few_groups(row) else row["floor_high"],
+            margin,
+            round(1 - confidence, 12),
         )
 
 
@@ -197,6 +227,8 @@ def gap_cell(
         values, why = _gap_with_intervals(first, second, confidence)
         row |= {f"gap{suffix}": value for suffix, value in values.items()}
         row |= _against_perfect(row, first, second, resampler, confidence, margin)
+        if _has_few_groups(row):
+            row["p"] = float("nan")
         if why:
             no_interval.append(("gap", why))
         else:
@@ -228,7 +260,7 @@ def summary_row(
         ``mean_abs_gap``, ``rms_gap``, ``mean_relative_gap`` (of gap / original AUC), then ``pearson``, ``spearman`` and
         ``kendall`` of the original and generated AUC, and ``reason``. Intervals over clips, given the machines, are
         ``mean_gap_low`` and so on. ``mean_floor`` is the mean |gap| that a perfect generator is expected to show. Then,
-        how many cells have which verdict: ``n_equivalent``, ``n_different``, ``n_not_enough_clips`` and
+        how many cells have which verdict: ``n_equivalent``, ``n_different``, ``n_too_few`` and
         ``n_indistinguishable``.
 
         The interval of the mean gap follows from those of the cells; that of the mean |gap| is described at
@@ -345,7 +377,7 @@ def _gap_with_intervals(
     values = _empty_values(numbers)
     draws = [resampled_mean(first), resampled_mean(second)]
     if draws[0] is None or draws[1] is None:
-        return values, FEW
+        return values, _few(original, generated)
     values["_low"], values["_high"] = gap_interval(original, generated, confidence)
     limits = [
         bca_interval(estimate.value, drawn, estimate, confidence)
@@ -371,7 +403,9 @@ def _against_perfect(
     auc = inside(original.value, min(original.clips("normal"), original.clips("anomaly")))
     found: dict[str, Any] = {"p_equivalence": equivalence_p(original, generated, margin)}
     if margin < max(auc, 1 - auc):
-        found["n_needed"] = clips_needed(auc, margin)
+        effect, size = design_of(sides)
+        found["n_needed"] = math.ceil(clips_needed(auc, margin) * effect)
+        found["n_needed_groups"] = math.ceil(found["n_needed"] / size)
     if sides:
         # One stream a machine: the same clips have the same floor, whatever they are compared with.
         draws, found["floor_method"] = floor_draws(sides, auc, derive_rng("floor", resampler.seed, row["machine"]))
@@ -380,6 +414,11 @@ def _against_perfect(
         if original.has_variance and generated.has_variance:
             found["p"] = perfect_p(generated.value - original.value, sides)
     return found
+
+
+def _has_few_groups(row: Mapping[str, Any]) -> bool:
+    kinds = ("n_normal", "n_anomaly_original", "n_anomaly_generated")
+    return any(has_few_groups(row[kind], row[f"{kind}_groups"]) for kind in kinds)
 
 
 def _over_seeds(
@@ -427,20 +466,30 @@ def _counts(
     generated: TestSetSpec,
     expected: Sequence[Replicate],
 ) -> tuple[dict[str, int], list[str]]:
-    """Clips in each half: the most in any repetition, and a remark where repetitions have different numbers."""
+    """Clips and groups in each half, the most in any repetition, and a remark where repetitions differ in clips."""
     made = [table.test_set(generated, machine, detector, replicate) for replicate in expected]
     real = [table.test_set(original, machine, detector, Replicate(seed)) for seed in table.seeds] if original else []
-    counts = {
-        "n_normal": [len(test_set.normal) for test_set in made],
-        "n_anomaly_original": [len(test_set.anomaly) for test_set in real],
-        "n_anomaly_generated": [len(test_set.anomaly) for test_set in made],
+    halves = {
+        "n_normal": [test_set.normal for test_set in made],
+        "n_anomaly_original": [test_set.anomaly for test_set in real],
+        "n_anomaly_generated": [test_set.anomaly for test_set in made],
     }
+    counts = {name: [len(half) for half in own] for name, own in halves.items()}
+    counts |= {f"{name}_groups": [half.groups for half in own] for name, own in halves.items()}
     uneven = sorted({len(test_set.anomaly) for test_set in made if not test_set.reason})
     remark = f"generated: {uneven[0]} to {uneven[-1]} anomalous clips, depending on the seed" if len(uneven) > 1 else ""
     return {name: max(numbers, default=0) for name, numbers in counts.items()}, [remark] if remark else []
 
 
-FEW = "only 1 clip of a class"
+FEW, FEW_GROUPS = "only 1 clip of a class", "all clips of a class are of 1 group"
+
+
+def _few(*estimates: Estimate) -> str:
+    """Why there is no interval."""
+    clips = [estimate.by_clip or estimate for estimate in estimates]
+    return FEW_GROUPS if all(estimate.has_variance for estimate in clips) else FEW
+
+
 _SUFFIXES = ("", "_sd", "_low", "_high", "_low_bootstrap", "_high_bootstrap")
 
 
@@ -458,9 +507,9 @@ def _mean_with_interval(scored: Sequence[Scored], confidence: float) -> tuple[di
         return {}, ""
     values = _empty_values(np.array([one.estimate.value for one in scored]))
     draws = resampled_mean(scored)
-    if draws is None:
-        return values, FEW
     estimate: Estimate = mean_of([one.estimate for one in scored])
+    if draws is None:
+        return values, _few(estimate)
     values["_low"], values["_high"] = score_interval(estimate, confidence)
     values["_low_bootstrap"], values["_high_bootstrap"] = bca_interval(values[""], draws, estimate, confidence)
     return values, ""

@@ -45,6 +45,7 @@ MEMORISATION_COLUMNS = (
     "nearer_low",
     "nearer_high",
     "copies",
+    "verdict",
     "cosine_generated",
     "cosine_held_out",
     "n_beyond",
@@ -54,9 +55,12 @@ MEMORISATION_COLUMNS = (
     "reason",
 )
 """Columns of the table of memorisation: ``nearer`` is the module's figure, mean over seeds, with its interval;
-``copies`` says whether the interval lies above 0.5; ``cosine_…`` are medians; ``n_beyond`` counts the generated clips
-of all seeds that are nearer to a training clip than any held-out clip is."""
+``copies`` says whether the interval lies above 0.5, ``verdict`` the same in the words of the printed table ("" where
+there is no interval); ``cosine_…`` are medians; ``n_beyond`` counts the generated clips of all seeds that are nearer to
+a training clip than any held-out clip is."""
 
+COPIES, NO_COPIES = "copies", "no sign of copies"
+"""The verdicts."""
 GENERATED, HELD_OUT = "generated", "held-out"
 
 
@@ -89,7 +93,7 @@ def _judge(rows: pd.DataFrame, generator: str, confidence: float) -> dict[str, A
     reason = "; ".join(dict.fromkeys(str(text) for text in rows["reason"] if text))
     seeds = rows.loc[rows["set"] == GENERATED, "seed"].nunique()
     row: dict[str, Any] = {name: float("nan") for name in MEMORISATION_COLUMNS[6:-1]}
-    row |= {"n_training": 0, "n_generated": 0, "n_held_out": 0, "n_seeds": seeds, "copies": None}
+    row |= {"n_training": 0, "n_generated": 0, "n_held_out": 0, "n_seeds": seeds, "copies": None, "verdict": ""}
     row |= {"n_beyond": 0, "most_alike": "", "its_training_clip": "", "reason": reason}
     if not estimates:
         return row | {"reason": reason or "there are no clips to compare"}
@@ -98,7 +102,8 @@ def _judge(rows: pd.DataFrame, generator: str, confidence: float) -> dict[str, A
     made_clips, held_clips = (rows[rows["set"] == name] for name in (GENERATED, HELD_OUT))
     top = records(made_clips.nlargest(1, "cosine"))[0]
     row |= {"nearer": mean.value, "nearer_low": low, "nearer_high": high}
-    row |= {"copies": None if np.isnan(low) else bool(low > 0.5)}
+    if not np.isnan(low):
+        row |= {"copies": bool(low > 0.5), "verdict": COPIES if low > 0.5 else NO_COPIES}
     row |= {
         "cosine_generated": float(made_clips["cosine"].median()),
         "cosine_held_out": float(held_clips["cosine"].median()),

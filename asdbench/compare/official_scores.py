@@ -2,16 +2,18 @@
 
 A score is a mean (harmonic from 2021 on) of AUCs and partial AUCs of sections and domains. Its interval over clips
 follows from the influences of all of them (delta method; see `asdbench.compare.estimates`) and the normal distribution:
-many pools of a few clips each would make Student's t cautious without need. The numbers of clips of each section,
-domain and class are taken as fixed; the bootstrap beside it resamples within them. Few clips bias the score itself: the
-partial AUC upwards (the ROC curve of n normal clips is that at somewhat higher false-positive rates), the harmonic mean
-downwards. With 25 clips of a class in a section that is less than a tenth of the standard error for one machine, up to
-a third for five; the interval does not correct it.
+many pools of a few clips each would make Student's t cautious without need. Where clips come in groups, it is Student's
+t, since groups are few where clips are many. The numbers of clips of each section, domain and class are taken as fixed;
+the bootstrap beside it resamples within them. Few clips bias the score itself: the partial AUC upwards (the ROC curve
+of n normal clips is that at somewhat higher false-positive rates), the harmonic mean downwards. With 25 clips of a
+class in a section that is less than a tenth of the standard error for one machine, up to a third for five; the interval
+does not correct it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -30,9 +32,10 @@ from asdbench.compare.estimates import (
     score_interval,
 )
 from asdbench.compare.scoring import Scorer, generation_seed
+from asdbench.compare.sharing import Place, by_group, grouped
 from asdbench.compare.testsets import REAL, Replicate, TestSet, TestSetSpec
 from asdbench.metrics import detection
-from asdbench.metrics.detection import Scores
+from asdbench.metrics.detection import Domains, Scores
 from asdbench.metrics.official import EPSILON, MEASURES
 
 OFFICIAL_SUMMARY_COLUMNS = (
@@ -109,16 +112,23 @@ def official_rows(
 def measure_estimate(measure: str, test_set: TestSet, section: Any, spec: TestSetSpec) -> Estimate:
     """One measure of a section (None: of all) with its influences in strata: kind, source and domain."""
     contrast = detection.CONTRASTS[measure]
-    halves = []
-    for half, domain in ((test_set.normal, contrast.normal_domain), (test_set.anomaly, contrast.anomaly_domain)):
-        mask = np.ones(len(half), dtype=bool) if section is None else half.section == section
-        halves.append((half.score, half.domain, mask if domain is None else mask & (half.domain == domain)))
-    (normal, normal_domain, in_normal), (anomaly, anomaly_domain, in_anomaly) = halves
     pools: tuple[Pool, Pool] = ("normal", spec.normal), ("anomaly", spec.anomaly)
+    wanted = (contrast.normal_domain, contrast.anomaly_domain)
+    scores: list[Scores] = []
+    strata: dict[Pool, Domains] = {}
+    groups: dict[Pool, Domains | None] = {}
+    of_strata: dict[Pool, Scores] = {}
+    for pool, half, domain in zip(pools, (test_set.normal, test_set.anomaly), wanted, strict=True):
+        mask = np.ones(len(half), dtype=bool) if section is None else half.section == section
+        mask = mask if domain is None else mask & (half.domain == domain)
+        scores.append(half.score[mask])
+        strata[pool] = half.domain[mask]
+        for name in set(strata[pool]) if half.group is not None else ():
+            inside = mask & (half.domain == name)
+            groups[(*pool, str(name))] = half.group[inside] if half.group is not None else None
+            of_strata[(*pool, str(name))] = half.score[inside]
     estimate_of = partial_auc_estimate if measure.startswith("pauc") else auc_estimate
-    estimate = estimate_of(normal[in_normal], anomaly[in_anomaly], *pools)
-    domains = (normal_domain[in_normal], anomaly_domain[in_anomaly])
-    return in_strata(estimate, dict(zip(pools, domains, strict=True)))
+    return by_group(in_strata(estimate_of(scores[0], scores[1], *pools), strata), groups, of_strata)
 
 
 def _measured(
@@ -129,7 +139,9 @@ def _measured(
     for section in sorted(set(test_set.section), key=str):
         for measure in MEASURES[year]:
             estimate = measure_estimate(measure, test_set, section, spec)
-            influence: dict[Pool, Scores] = {}
+            estimate = estimate.by_clip or estimate
+            of_clips: list[tuple[Place, Scores, Pool]] = []
+            of_parts: list[Scores] = []
             drawn = []
             for half, kind, source in (
                 (test_set.normal, "normal", spec.normal),
@@ -137,19 +149,23 @@ def _measured(
             ):
                 scores, weights = [], []
                 for domain in sorted(set(half.domain[half.section == section])):
-                    of_clips = estimate.influence.get((kind, source, str(domain)))
-                    if of_clips is None:  # the measure leaves this domain out
+                    own = estimate.influence.get((kind, source, str(domain)))
+                    if own is None:  # the measure leaves this domain out
                         continue
-                    place = scorer.recordings.place(
-                        machine, kind, source, generation_seed(source, replicate), len(of_clips), section, domain
-                    )
-                    influence[(place.pool[0], machine, *place.pool[1:])] = place.influence(of_clips)
+                    seed = generation_seed(source, replicate)
+                    place = scorer.recordings.place(machine, kind, source, seed, len(own), section, domain)
+                    pool = (place.pool[0], machine, *place.pool[1:])
+                    clips = (kind, machine, source, "clips", seed, str(section), str(domain))
+                    of_clips.append((replace(place, pool=pool), own, clips))
                     scores.append(half.score[(half.section == section) & (half.domain == domain)])
+                    of_parts.append(scores[-1])
                     weights.append(place.weights(scorer.resampler, machine))
                 drawn.append((np.concatenate(scores), np.concatenate(weights, axis=1)))
             (normal, of_normal), (anomaly, of_anomaly) = drawn
             resample = weighted_partial_aucs if measure.startswith("pauc") else weighted_aucs
-            found.append((Estimate(estimate.value, influence), resample(normal, anomaly, of_normal, of_anomaly)))
+            found.append(
+                (grouped(estimate.value, of_clips, of_parts), resample(normal, anomaly, of_normal, of_anomaly))
+            )
     return found
 
 
@@ -173,9 +189,11 @@ def _over_seeds(
     if len(values) > 1:
         row["sd"] = float(values.std(ddof=1))
     if not mean.has_variance:
-        row["reason"] = "no interval: only 1 clip of a section, domain and class"
+        one = "group of clips" if mean.units else "clip"
+        row["reason"] = f"no interval: only 1 {one} of a section, domain and class"
     else:
-        row["low"], row["high"] = score_interval(mean, confidence, student=False)
+        # Groups are few where clips are many.
+        row["low"], row["high"] = score_interval(mean, confidence, student=bool(mean.units))
         row["low_bootstrap"], row["high_bootstrap"] = bca_interval(mean.value, draws, mean, confidence)
     pairs = [(original[Replicate(r.seed)][0], e) for r, (e, _) in mine.items() if Replicate(r.seed) in original]
     if len(pairs) == len(mine):

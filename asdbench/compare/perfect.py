@@ -41,10 +41,42 @@ class Placed:
         placements: of the clips, shape (clips,).
         influence: of the recordings of the pool, shape (recordings,); the placements themselves where each recording is
             one clip. See `asdbench.compare.sharing`.
+        is_grouped: whether the recordings are groups of clips.
     """
 
     placements: Scores
     influence: Scores
+    is_grouped: bool = False
+
+    @property
+    def units(self) -> int:
+        """How many clips, or groups of clips, were drawn apart from each other."""
+        return len(self.influence) if self.is_grouped else len(self.placements)
+
+    @property
+    def values(self) -> Scores:
+        """What the units add to the mean, shape (units,)."""
+        return self.influence if self.is_grouped else self.placements
+
+    @property
+    def likeness(self) -> float:
+        """Intra-group correlation of the placements: 0 where clips are alone, NaN where placements do not vary.
+
+        It follows from the design effect, which is 1 plus the likeness times the mean number of further clips in a
+        group (Kish 1965), and is not below 0.
+        """
+        further = len(self) / self.units - 1
+        if not self.is_grouped or self.units < 2 or further <= 0:
+            return 0.0
+        plain = float(self.placements.var(ddof=1)) / len(self)
+        if plain <= 0:
+            return float("nan")
+        effect = float(self.influence.var(ddof=1)) / self.units / plain
+        return max(effect - 1, 0.0) / further
+
+    def design_effect(self, likeness: float) -> float:
+        """Variance of the mean placement as a multiple of what it were without groups."""
+        return 1 + (len(self) / self.units - 1) * likeness if self.is_grouped else 1.0
 
     def __len__(self) -> int:
         return len(self.placements)
@@ -71,6 +103,17 @@ class Side:
         return sum(len(group) for group in self.made.values())
 
     @property
+    def members(self) -> list[Placed]:
+        """All sets of clips."""
+        return [*self.real.values(), *(one for group in self.made.values() for one in group.values())]
+
+    @property
+    def likeness(self) -> float:
+        """The largest of any set: a perfect generator's clips are as alike as the real ones, and few groups hide it."""
+        known = [one.likeness for one in self.members if not math.isnan(one.likeness)]
+        return max(known, default=0.0)
+
+    @property
     def real_weights(self) -> dict[int, float]:
         """Share of each detector seed in the mean over repetitions."""
         counts = Counter(replicate.seed for group in self.made.values() for replicate in group)
@@ -82,24 +125,37 @@ def perfect_p(gap: float, sides: Sequence[Side]) -> float:
 
     With one seed this is the two-sample test of placements with their total variance about the common mean: the
     permutation test's variance, with Student's t for its shape. With more seeds the spread of each detector's
-    placements is estimated likewise, and the correlations between detectors from the clips that they share.
+    placements is estimated likewise, and the correlations between detectors from the clips that they share. Where clips
+    come in groups, the variance of a set's mean is multiplied by its design effect, and the degrees of freedom are
+    those of Welch and Satterthwaite with the numbers of groups.
     """
     from scipy import special
 
-    variance, freedom = 0.0, 0
+    variance, freedom = 0.0, 0.0
+    parts: list[tuple[float, int]] = []
     for side in sides:
         spread = {}
         for seed, own in side.real.items():
             same = [one.placements for group in side.made.values() for r, one in group.items() if r.seed == seed]
             spread[seed] = float(np.concatenate([own.placements, *same]).std(ddof=1))
-        weights = side.real_weights
+        weights, likeness = side.real_weights, side.likeness
         groups = [[(own, weights[seed] * spread[seed]) for seed, own in side.real.items()]]
         for group in side.made.values():
             groups.append([(one, spread[r.seed] / side.repetitions) for r, one in group.items()])
         for members in groups:
-            scales = np.array([scale / math.sqrt(len(one)) for one, scale in members])
-            variance += float(scales @ _correlations([one.influence for one, _ in members]) @ scales)
-            freedom += max(len(one.influence) for one, _ in members) - 1
+            effects = [one.design_effect(likeness) for one, _ in members]
+            scales = np.array(
+                [scale * math.sqrt(e / len(one)) for e, (one, scale) in zip(effects, members, strict=True)]
+            )
+            part = float(scales @ _correlations([one.influence for one, _ in members]) @ scales)
+            variance += part
+            parts.append((part, max(len(one.influence) for one, _ in members)))
+            freedom += parts[-1][1] - 1
+    everything = [one for side in sides for one in side.members]
+    if any(one.is_grouped for one in everything) and variance > 0:
+        if min(size for _, size in parts) < 2:
+            return float("nan")
+        freedom = variance**2 / sum(part**2 / (size - 1) for part, size in parts)
     if freedom < 1:
         return float("nan")
     if variance <= 0:
@@ -123,29 +179,49 @@ def floor_draws(sides: Sequence[Side], auc: float, rng: np.random.Generator, dra
     methods = []
     for side in sides:
         weights = side.real_weights
-        real = np.sum([weights[seed] * own.placements for seed, own in side.real.items()], axis=0)
-        made = [
-            (
-                np.sum([side.real[r.seed].placements for r in group], axis=0) / side.repetitions,
-                min(len(one) for one in group.values()),
-            )
-            for group in side.made.values()
-        ]
-        clips = len(real)
+        real = np.sum([weights[seed] * own.values for seed, own in side.real.items()], axis=0)
+        made = []
+        for group in side.made.values():
+            # Clips that were generated one by one are fresh clips, those in groups fresh groups.
+            in_groups = all(one.is_grouped for one in group.values())
+            known = [side.real[r.seed].values if in_groups else side.real[r.seed].placements for r in group]
+            made.append((np.sum(known, axis=0) / side.repetitions, min(one.units for one in group.values())))
+        clips = min(own.units for own in side.real.values())
         if clips >= MIN_SPLIT and np.ptp(real) > 0:
             methods.append("split halves")
             total -= _half_deviations(real, draws, rng)
             for own, size in made:
-                total += _half_deviations(own, draws, rng) * math.sqrt(clips / size)
+                total += _half_deviations(own, draws, rng) * math.sqrt(len(own) / size)
         else:
             methods.append("binormal")
             shares = [len(group) / side.repetitions for group in side.made.values()]
-            sizes = [size for _, size in made]
-            fresh = 1 / clips + sum(share**2 / size for share, size in zip(shares, sizes, strict=True))
-            total += math.sqrt(placement_variance(inside(auc, min(clips, side.other)), side.other) * fresh) * (
+            effects = [max(one.design_effect(side.likeness) for one in group.values()) for group in side.made.values()]
+            sizes = [min(len(one) for one in group.values()) for group in side.made.values()]
+            fresh = max(own.design_effect(side.likeness) / len(own) for own in side.real.values())
+            fresh += sum(share**2 * effect / size for share, effect, size in zip(shares, effects, sizes, strict=True))
+            number = min([len(own) for own in side.real.values()] + [side.other])
+            total += math.sqrt(placement_variance(inside(auc, number), side.other) * fresh) * (
                 _normal_scores(draws, rng)
             )
     return total, " and ".join(dict.fromkeys(methods))
+
+
+def design_of(sides: Sequence[Side]) -> tuple[float, float]:
+    """How much groups matter for what the test sets do not share.
+
+    Returns:
+        Mean design effect of real and generated clips, and clips in a group of real ones; 1 and 1 where there are none.
+    """
+    effects, sizes = [1.0], [1.0]
+    for side in sides:
+        made = [one for group in side.made.values() for one in group.values()]
+        both = [
+            np.mean([one.design_effect(side.likeness) for one in members])
+            for members in (list(side.real.values()), made)
+        ]
+        effects.append(float(np.mean(both)))
+        sizes += [len(own) / own.units for own in side.real.values()]
+    return max(effects), max(sizes)
 
 
 def inside(auc: float, clips: int) -> float:

@@ -109,6 +109,24 @@ def detectable_gap(auc: float, n: int, power: float = POWER, alpha: float = ALPH
     return float(optimize.brentq(short, 1e-9, room)) if short(room) > 0 else float("nan")
 
 
+def design_effect(size: float, correlation: float) -> float:
+    """How many times as many clips it takes where they come in groups (Kish 1965, Survey Sampling, ch. 5).
+
+    Args:
+        size: clips of a group, at least 1.
+        correlation: intra-class correlation of the scores, the share of their variance that is between groups: from 0
+            to 1.
+
+    Raises:
+        ValueError: an argument is out of range.
+    """
+    if not size >= 1:
+        raise ValueError(f"a group has {size:g} clips; expected at least 1")
+    if not 0 <= correlation <= 1:
+        raise ValueError(f"the correlation within groups is {correlation:g}; expected a number from 0 to 1")
+    return 1 + (size - 1) * correlation
+
+
 def perfect_gap(auc: float, n_normal: int, n_real: int, n_generated: int) -> float:
     """Standard deviation of the gap of a perfect generator: fresh clips from the real distribution, shared normals."""
     return math.sqrt(placement_variance(auc, n_normal) * (1 / n_real + 1 / n_generated))

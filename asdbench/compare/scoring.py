@@ -12,8 +12,8 @@ import numpy as np
 from asdbench.compare.bootstrap import Resampler, weighted_aucs
 from asdbench.compare.estimates import Estimate, Pool, placements
 from asdbench.compare.perfect import Placed, Side
-from asdbench.compare.sharing import Place, Recordings
-from asdbench.compare.testsets import NOT_GENERATED, REAL, Half, Replicate, ScoreTable, TestSetSpec
+from asdbench.compare.sharing import Place, Recordings, grouped
+from asdbench.compare.testsets import KINDS, NOT_GENERATED, REAL, Half, Replicate, ScoreTable, TestSetSpec
 from asdbench.metrics.detection import Scores, mann_whitney_auc
 
 
@@ -106,7 +106,8 @@ class Scorer:
     def perfect_draws(self, detector: str, part: Part, original: Scored, made: Scored) -> Scores:
         """Resampled AUC of a perfect generator in place of ``made``: the clips of ``original``, drawn anew.
 
-        What the two share stays shared; of the rest as many clips are drawn as were generated.
+        What the two share stays shared; of the rest as many clips are drawn as were generated, or as many groups where
+        those came in groups.
         """
         places: list[tuple[Place, int]] = []
         for index, (mine, theirs) in enumerate(
@@ -115,17 +116,16 @@ class Scorer:
             place, size = original.places[index], 0
             if place.pool != made.places[index].pool:
                 # Recordings that come with every seed are one draw for all of them.
-                own = made.places[index].pool[2]
-                place, size = Place((*place.pool, "perfect", own), len(mine)), len(theirs)
+                own = made.places[index]
+                name = (*place.pool, "perfect", own.pool[2])
+                if place.is_grouped and own.is_grouped:
+                    place, size = Place(name, place.size, place.positions), own.size
+                else:
+                    place, size = Place(name, len(mine)), len(theirs)
             places.append((place, size))
 
         def draw() -> Scores:
-            weights = [
-                self.resampler.weights(original.machine, *place.pool, clips=place.size, size=size)
-                if size
-                else place.weights(self.resampler, original.machine)
-                for place, size in places
-            ]
+            weights = [place.weights(self.resampler, original.machine, size or None) for place, size in places]
             return weighted_aucs(original.normal, original.anomaly, weights[0], weights[1])
 
         key = (original.machine, detector, part, original.replicate, *((place.pool, size) for place, size in places))
@@ -150,10 +150,13 @@ class Scorer:
             return f"no {'anomalous' if len(normal) else 'normal'} test clip in this part"
         places = self._places(machine, spec, replicate, part, len(normal), len(anomaly))
         shares = placements(normal, anomaly)
-        influence = {place.pool: place.influence(own) for place, own in zip(places, shares, strict=True)}
-        estimate = Estimate(mann_whitney_auc(normal, anomaly), influence)
+        of_clips = [
+            (place, own, (kind, source, "clips", generation_seed(source, replicate)))
+            for kind, source, place, own in zip(KINDS, (spec.normal, spec.anomaly), places, shares, strict=True)
+        ]
+        estimate = grouped(mann_whitney_auc(normal, anomaly), of_clips, (normal, anomaly))
         resampled = None
-        if min(len(normal), len(anomaly)) > 1:
+        if min(len(normal), len(anomaly)) > 1 and estimate.has_variance:
             weights = [place.weights(self.resampler, machine) for place in places]
             resampled = weighted_aucs(normal, anomaly, weights[0], weights[1])
         return Scored(machine, replicate, normal, anomaly, places, shares, estimate, resampled)
@@ -195,4 +198,5 @@ def sides_of(first: Sequence[Scored], second: Sequence[Scored]) -> list[Side]:
 
 
 def _placed(one: Scored, index: int) -> Placed:
-    return Placed(one.placements[index], one.estimate.influence[one.places[index].pool])
+    place = one.places[index]
+    return Placed(one.placements[index], one.estimate.influence[place.pool], place.is_grouped)

@@ -34,6 +34,8 @@ COLUMNS = (
     "score",
 )
 """Columns of the score table."""
+GROUP = "group"
+"""Column that a score table may have: what a clip was cut from, such as a recording; ``clip_id`` or "" for none."""
 
 REAL = "real"
 NOT_GENERATED = -1
@@ -99,15 +101,22 @@ class Half:
 
     Attributes:
         reason: why the half cannot be used, or "".
+        group: of each clip, "" for a clip that is alone in its group; None where no clip shares one.
     """
 
     section: Domains
     domain: Domains
     score: Scores
     reason: str = ""
+    group: Domains | None = None
 
     def __len__(self) -> int:
         return len(self.score)
+
+    @property
+    def groups(self) -> int:
+        """How many groups the clips are of."""
+        return len(self) if self.group is None else count_groups(self.group)
 
 
 @dataclass(frozen=True)
@@ -145,6 +154,32 @@ class TestSet:
     def section(self) -> Domains:
         """Shape (clips,)."""
         return np.concatenate([self.normal.section, self.anomaly.section])
+
+    @property
+    def group(self) -> Domains:
+        """Group of each clip, "" for a clip that is alone in its group: shape (clips,)."""
+        halves = (self.normal, self.anomaly)
+        return np.concatenate([np.full(len(h), "", dtype=object) if h.group is None else h.group for h in halves])
+
+
+def count_groups(group: Domains) -> int:
+    """How many groups there are; "" names a clip that is alone in its group."""
+    alone = int((group == "").sum())
+    return alone + len(set(group)) - (alone > 0)
+
+
+class Members(NamedTuple):
+    """Clips of a pool, in the order of their names.
+
+    Attributes:
+        clip: their names.
+        content: their content hashes.
+        group: their groups, "" for a clip that is alone in its group.
+    """
+
+    clip: list[str]
+    content: list[str]
+    group: list[str]
 
 
 _NO_CLIPS = np.array([], dtype=object)
@@ -243,7 +278,9 @@ class ScoreTable:
             if strange:
                 raise UserError(f"the score table has the {column} {strange[0]!r}; expected one of: {', '.join(known)}")
         key = ["machine", "detector", "source", "seed", "generation_seed", "split", "clip_id"]
-        self.frame = scores[list(COLUMNS)].sort_values(key, kind="stable", ignore_index=True)
+        named = scores[GROUP] if GROUP in scores.columns else scores["clip_id"]
+        given = scores[list(COLUMNS)].assign(**{GROUP: named.fillna("").astype(str)})
+        self.frame = given.sort_values(key, kind="stable", ignore_index=True)
         twice = self.frame[self.frame.duplicated(key)]
         if len(twice):
             row = twice.iloc[0]
@@ -290,10 +327,18 @@ class ScoreTable:
             )
         )
 
-    def contents(
+    def sources(self, machine: str) -> list[tuple[str, str]]:
+        """Kind ("normal" or "anomaly") and source of all pools of test clips of a machine, sorted."""
+        found = set()
+        for key, rows in self._pools.items():
+            if key[0] == machine:
+                found |= {(kind, key[2]) for kind in KINDS if (self._condition[rows] == kind).any()}
+        return sorted(found)
+
+    def members(
         self, machine: str, kind: str, source: str, section: str | None = None, domain: str | None = None
-    ) -> dict[int, list[str]]:
-        """Content hashes of test clips by generation seed, in the order of their names.
+    ) -> dict[int, Members]:
+        """Test clips by generation seed, in the order of their names.
 
         Args:
             machine: machine type.
@@ -302,7 +347,7 @@ class ScoreTable:
             section: only clips of this section; None for all.
             domain: only clips of this domain; None for all.
         """
-        found: dict[int, list[str]] = {}
+        found: dict[int, Any] = {}
         for key, rows in self._pools.items():
             if (key[0], key[2]) == (machine, source):
                 mine = rows[self._condition[rows] == kind]
@@ -310,8 +355,12 @@ class ScoreTable:
                 mine = mine if domain is None else mine[self._domain[mine] == domain]
                 # A detector that did not score all clips has no test set to ask about.
                 if len(mine) > len(found.get(key[4], [])):
-                    found[key[4]] = [str(content) for content in self._content[mine]]
-        return found
+                    found[key[4]] = mine
+        columns = self._clip, self._content, self._group
+        return {
+            seed: Members(*([str(value) for value in column[rows]] for column in columns))
+            for seed, rows in found.items()
+        }
 
     def training_scores(self, machine: str, detector: str, seed: int) -> Scores:
         """Scores that a detector gave its own training clips: shape (clips,)."""
@@ -343,14 +392,16 @@ class ScoreTable:
             unknown = int((self._condition[rows] == "unknown").sum())
             hint = f" ({unknown} clips have an unknown condition)" if unknown else ""
             reason = known or f"no {KINDS[kind]} test clip{'' if source == REAL else f' of {source}'}{hint}"
-        return Half(self._section[mine], self._domain[mine], score, reason)
+        group = self._group[mine]
+        return Half(self._section[mine], self._domain[mine], score, reason, group if (group != "").any() else None)
 
     def _index(self) -> None:
         frame = self.frame
         named = ("section", "domain", "condition", "content_hash", "clip_id")
+        self._group = _shared_groups(frame)
         columns = {name: frame[name].to_numpy(dtype=object) for name in named}
         self._section, self._domain, self._condition = columns["section"], columns["domain"], columns["condition"]
-        self._content = columns["content_hash"]
+        self._content, self._clip = columns["content_hash"], columns["clip_id"]
         self._score = frame["score"].to_numpy(dtype=np.float64)
         self._pools: dict[tuple[str, str, str, int, int], Any] = {}
         self._training: dict[tuple[str, str, str, int, int], Any] = {}
@@ -367,6 +418,17 @@ class ScoreTable:
         seeds = {key[3] for key in self._pools}
         seeds |= {p.seed for p in self.problems if p.seed is not None and (p.detector is not None or p.source == REAL)}
         self.seeds = sorted(seeds)
+
+
+def _shared_groups(frame: pd.DataFrame) -> Domains:
+    """Group of each row, "" where the machine has no other test clip of the group."""
+    group = frame[GROUP].where(frame[GROUP] != frame["clip_id"].astype(str), "")
+    test = frame.assign(**{GROUP: group})[(frame["split"] == "test") & (group != "")]
+    clips = test.drop_duplicates(["machine", GROUP, "source", "generation_seed", "clip_id"])
+    sizes = clips.groupby(["machine", GROUP]).size()
+    shared = set(sizes.index[sizes > 1])
+    keys = zip(frame["machine"], group, strict=True)
+    return np.array([name if (machine, name) in shared else "" for machine, name in keys], dtype=object)
 
 
 def _names(column: Iterable[Any], named: Iterable[str | None]) -> list[str]:

@@ -28,7 +28,7 @@ def clips(comparison: Comparison) -> Table:
     notes = Notes()
     kinds = [("train", "normal"), ("test", "normal"), ("test", "anomaly"), ("test", "unknown")]
     header = ["Machine", "Source", "generation seeds", *(f"{split} {condition}" for split, condition in kinds)]
-    rows = []
+    rows, grouped = [], False
     for (machine, source), group in comparison.clips.groupby(["machine", "source"], sort=False):
         cells = []
         for split, condition in kinds:
@@ -36,11 +36,16 @@ def clips(comparison: Comparison) -> Table:
             counts = sorted({int(n) for n in found["n_clips"]}) or [0]
             copies = int((found["n_clips"] - found["n_different"]).sum())
             note = notes.mark(f"{copies} clips have the same audio as another clip") if copies else ""
-            cells.append("-".join(dict.fromkeys(map(str, (counts[0], counts[-1])))) + note)
+            cell = "-".join(dict.fromkeys(map(str, (counts[0], counts[-1]))))
+            if (found["n_groups"] != found["n_clips"]).any():
+                cell += f" ({int(found['n_groups'].max())})"
+                grouped = True
+            cells.append(cell + note)
         seeds = "" if source == REAL else str(group["generation_seed"].nunique())
         rows.append([str(machine), str(source), seeds, *cells])
     title = "Scored clips by machine and source (for each generation seed)"
-    return Table("clips", title, header, rows, notes.lines(), comparison.clips, labels=2)
+    remarks = ["In parentheses: the groups (recordings) that the clips are of."] if grouped else []
+    return Table("clips", title, header, rows, notes.lines(), comparison.clips, labels=2, remarks=remarks)
 
 
 def table_ii(comparison: Comparison) -> Table:
@@ -165,7 +170,6 @@ def memorisation(comparison: Comparison) -> Table:
         interval = DASH if math.isnan(row["nearer_low"]) else f"{row['nearer_low']:.3f} to {row['nearer_high']:.3f}"
         cosines = f"{row['cosine_generated']:.2f} / {row['cosine_held_out']:.2f}"
         counts = f"{row['n_training']}/{row['n_generated']}/{row['n_held_out']}"
-        heard = DASH if row["copies"] is None else "copies" if row["copies"] else "no sign of copies"
         rows.append(
             [
                 *own,
@@ -174,7 +178,7 @@ def memorisation(comparison: Comparison) -> Table:
                 cosines,
                 f"{row['its_cosine']:.2f}",
                 counts,
-                heard,
+                row["verdict"] or DASH,
             ]
         )
     percent = f"{100 * comparison.confidence:g} %"

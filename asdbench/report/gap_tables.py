@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from asdbench.compare.verdict import NOT_ENOUGH
+from asdbench.compare.verdict import INDISTINGUISHABLE, MIN_GROUPS, TOO_FEW, has_few_groups
 from asdbench.frames import frame_of, records
 from asdbench.report import published
 from asdbench.report.table import DASH, Notes, Table, have_of, mean_sd, points_sd
@@ -15,10 +15,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from asdbench.compare import Comparison
-
-_TOO_FEW = "too few"
-"""How a table prints the verdict `NOT_ENOUGH`."""
-
 
 FEW_CLIPS = 20
 """With fewer clips in a class a table says that they are few."""
@@ -40,16 +36,19 @@ def table_iv(comparison: Comparison) -> Table:
     for (machine, detector), cells in comparison.gaps.groupby(["machine", "detector"], sort=False):
         by_group = {(cell["generator"], cell["test_set"]): cell for cell in records(cells)}
         first = next(iter(by_group.values()))
-        row = [machine, detector, first["n_normal"], first["n_anomaly_original"], _original_cell(first, notes)]
+        counts = [count_cell(first[name], first[f"{name}_groups"]) for name in ("n_normal", "n_anomaly_original")]
+        row = [machine, detector, *counts, _original_cell(first, notes)]
         number = {"machine": machine, "detector": detector}
-        number |= {k: first[k] for k in ("n_normal", "n_anomaly_original", "n_seeds_original")}
+        of_real = ("n_normal", "n_anomaly_original", "n_normal_groups", "n_anomaly_original_groups", "n_seeds_original")
+        number |= {k: first[k] for k in of_real}
         number |= {k: first[k] for k in first if str(k).startswith("auc_original")}
         for group, label in groups.items():
             cell = by_group[group]
-            row += [str(cell["n_anomaly_generated"]), *_gap_cells(cell, notes)]
+            made = count_cell(cell["n_anomaly_generated"], cell["n_anomaly_generated_groups"])
+            row += [made, *_gap_cells(cell, notes)]
             number |= {f"{label}: {k}": cell[k] for k in cell if str(k).startswith(("auc_generated", "gap"))}
-            counts = ("n_anomaly_generated", "n_seeds", "n_seeds_expected")
-            number |= {f"{label}: {k}": cell[k] for k in (*counts, "reason")}
+            of_made = ("n_anomaly_generated", "n_anomaly_generated_groups", "n_seeds", "n_seeds_expected", "reason")
+            number |= {f"{label}: {k}": cell[k] for k in of_made}
         rows.append([str(x) for x in row] + _published_cells(str(machine)))
         numbers.append(number | _published_numbers(str(machine)))
     return Table(
@@ -110,6 +109,18 @@ def _gap_header(comparison: Comparison) -> list[str]:
     return [*names, interval_name(comparison), "floor", "verdict", *heard, "clips"]
 
 
+_COUNTS = ("n_normal", "n_anomaly_original", "n_anomaly_generated")
+
+
+def count_cell(clips: int, groups: int) -> str:
+    """A number of clips, with that of the groups that they are of where it is another."""
+    return str(clips) if groups == clips else f"{clips} ({groups})"
+
+
+def _has_groups(gaps: pd.DataFrame) -> bool:
+    return any((gaps[name] != gaps[f"{name}_groups"]).any() for name in _COUNTS)
+
+
 def _has_controls(comparison: Comparison) -> bool:
     return bool(comparison.gaps[["artefact_auc", "matched_gap"]].notna().any(axis=None))
 
@@ -126,13 +137,17 @@ def _gap_rows(comparison: Comparison, detector: str, notes: Notes) -> list[list[
     rows = []
     for machine in comparison.machines:
         for cell in records(cells[cells["machine"] == machine]):
-            counts = (cell["n_normal"], cell["n_anomaly_original"], cell["n_anomaly_generated"])
+            counts = [count_cell(cell[name], cell[f"{name}_groups"]) for name in _COUNTS]
             auc_cells = [_original_cell(cell, notes), *_gap_cells(cell, notes)]
             label = groups[cell["generator"], cell["test_set"]]
-            judged = [_floor(cell), _verdict(cell), *(_control_cells(cell) if controlled else [])]
+            judged = [
+                _floor(cell, notes),
+                _verdict(cell) + notes.mark(_why_not_different(cell)),
+                *(_control_cells(cell) if controlled else []),
+            ]
             seeds = have_of(cell, "n_seeds", "")
             seeds = f" {seeds.replace(' of ', '/')}" if "of" in seeds else ""
-            rows.append([machine, label, *auc_cells, *judged, "/".join(map(str, counts)) + seeds])
+            rows.append([machine, label, *auc_cells, *judged, "/".join(counts) + seeds])
         values = published.table_iv(machine)
         if values is not None and len(cells):
             empty = [""] * (6 if controlled else 4)
@@ -141,7 +156,10 @@ def _gap_rows(comparison: Comparison, detector: str, notes: Notes) -> list[list[
 
 
 def _long_gap_remarks(comparison: Comparison) -> list[str]:
-    comparisons = int(comparison.gaps["n_comparisons"].max()) if len(comparison.gaps) else 0
+    gaps = comparison.gaps
+    tested = gaps[~gaps["is_control"].astype(bool)]
+    counted = (tested if len(tested) else gaps)["n_comparisons"]
+    comparisons = int(counted.max()) if len(counted) else 0
     margin = f"{100 * comparison.margin:g}"
     return [
         "clips: normal/anomalous original/anomalous generated; then the seeds that count, where some are missing.",
@@ -161,15 +179,41 @@ def _long_gap_remarks(comparison: Comparison) -> list[str]:
     ]
 
 
-def _floor(cell: Mapping[str, Any]) -> str:
-    return "" if math.isnan(cell["floor"]) else f"{100 * cell['floor']:.2f}"
+def _floor(cell: Mapping[str, Any], notes: Notes) -> str:
+    if math.isnan(cell["floor"]):
+        return ""
+    if min(cell["n_normal_groups"], cell["n_anomaly_original_groups"]) < FEW_CLIPS:
+        why = f"fewer than {FEW_CLIPS} real clips or groups of a class: the floor itself is little more than a guess "
+        return DASH + notes.mark(why + "(in gaps_long.csv)")
+    return f"{100 * cell['floor']:.2f}"
 
 
 def _verdict(cell: Mapping[str, Any]) -> str:
-    needed = cell["n_needed"]
-    if cell["verdict"] == NOT_ENOUGH and not math.isnan(needed):
-        return f"{_TOO_FEW}: {int(needed)}"
-    return _TOO_FEW if cell["verdict"] == NOT_ENOUGH else str(cell["verdict"])
+    needed, groups = cell["n_needed"], cell["n_needed_groups"]
+    if cell["verdict"] == TOO_FEW and not math.isnan(needed):
+        in_groups = any(cell[name] != cell[f"{name}_groups"] for name in _COUNTS)
+        return f"{TOO_FEW}: {int(needed)}" + (f" ({int(groups)})" if in_groups else "")
+    return str(cell["verdict"])
+
+
+def _why_not_different(cell: Mapping[str, Any]) -> str:
+    """Why a cell is not called different although its interval does not contain 0; "" where there is nothing to say."""
+    if cell["verdict"] not in (TOO_FEW, INDISTINGUISHABLE) or cell["gap_low"] <= 0 <= cell["gap_high"]:
+        return ""
+    if math.isnan(cell["gap_low"]):
+        return ""
+    level = f"{1 - cell['confidence']:.2g}"
+    if math.isnan(cell["p"]):
+        return "the interval does not contain 0, but there are too few clips to test for a perfect generator"
+    if cell["p"] <= 1 - cell["confidence"]:
+        return (
+            f"the interval does not contain 0 and p is at most {level}, but not after Holm's correction: as many "
+            "comparisons find such a gap by chance (p and p_holm are in gaps_long.csv)"
+        )
+    return (
+        f"the interval does not contain 0, but p is above {level}: the test against a perfect generator takes the "
+        "spread of both sets together (p is in gaps_long.csv)"
+    )
 
 
 def labels_of_sets(gaps: pd.DataFrame) -> dict[tuple[str, str], str]:
@@ -223,11 +267,17 @@ def _gap_remarks(comparison: Comparison) -> list[str]:
         return []
     kinds = [published.table_iv(machine) is not None for machine in comparison.machines]
     confidence = f"{100 * comparison.confidence:g} %"
+    drawn = "groups of clips" if _has_groups(gaps) else "clips"
     remarks = [
-        f"gap: AUC generated - AUC original in points (1 point = 0.01); {confidence} interval: over clips, paired "
+        f"gap: AUC generated - AUC original in points (1 point = 0.01); {confidence} interval: over {drawn}, paired "
         "where test sets share them, given the fitted detectors (the bootstrap's is in gaps_long.csv).",
         f"[published]: {published.CITATION}." if any(kinds) else "",
+        "In parentheses beside a number of clips: the groups (recordings) that they are of. Intervals, floor and "
+        "verdict count groups, since clips of one group are alike."
+        if _has_groups(gaps)
+        else "",
         _remark_on_few_clips(gaps),
+        _remark_on_few_groups(gaps),
         "One seed: there is no standard deviation." if int(gaps["n_seeds_expected"].max()) == 1 else "",
     ]
     return [remark for remark in remarks if remark]
@@ -246,6 +296,17 @@ def _remark_on_few_clips(gaps: pd.DataFrame) -> str:
     return (
         f"Fewer than {FEW_CLIPS} clips in a class ({', '.join(few)}): too few to conclude anything; no interval "
         "knows of what so few clips do not show."
+    )
+
+
+def _remark_on_few_groups(gaps: pd.DataFrame) -> str:
+    rows = records(gaps)
+    few = [row["machine"] for row in rows if any(has_few_groups(row[n], row[f"{n}_groups"]) for n in _COUNTS)]
+    if not few:
+        return ""
+    return (
+        f"Fewer than {MIN_GROUPS} groups in a class ({', '.join(dict.fromkeys(few))}): too few to conclude anything; "
+        f"intervals are known to hold from {MIN_GROUPS} on."
     )
 
 

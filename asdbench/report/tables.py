@@ -16,7 +16,7 @@ from asdbench.frames import frame_of, records
 from asdbench.metrics.official import ALL
 from asdbench.report import published
 from asdbench.report.clip_tables import clips, costs, memorisation, quality, table_ii, table_iii
-from asdbench.report.gap_tables import gaps, labels_of_sets, table_iv
+from asdbench.report.gap_tables import count_cell, gaps, labels_of_sets, table_iv
 from asdbench.report.table import DASH, Notes, Table, as_tuple, have_of, mean_sd, over_seeds
 
 if TYPE_CHECKING:
@@ -257,11 +257,13 @@ def _seed_means(name: str, title: str, long: pd.DataFrame, names: Mapping[str, s
     notes = Notes()
     rows, numbers = [], []
     groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    known = ("n_normal", "n_anomaly", "n_normal_groups", "n_anomaly_groups")
+    names_of_counts = [name for name in known if name in long.columns]
     for row in records(long):
         groups.setdefault(tuple(row[name] for name in names.values()), []).append(row)
     for key, group in groups.items():
         own = dict(zip(names.values(), key, strict=True))
-        counts = {n: max(int(row[n]) for row in group) for n in ("n_normal", "n_anomaly")}
+        counts = {n: max(int(row[n]) for row in group) for n in names_of_counts}
         cells: list[str] = []
         number: dict[str, Any] = {}
         reasons: list[str] = []
@@ -270,7 +272,8 @@ def _seed_means(name: str, title: str, long: pd.DataFrame, names: Mapping[str, s
             cells.append(mean_sd(found["value"], found["sd"], notes.mark(found["reason"])))
             number |= {column: found["value"], f"{column}_sd": found["sd"], f"{column}_n_seeds": found["n_seeds"]}
             reasons += [f"{column}: {found['reason']}"] if found["reason"] else []
-        rows.append([*(str(value) for value in own.values()), *(str(n) for n in counts.values()), *cells])
+        sizes = [count_cell(counts[n], counts.get(f"{n}_groups", counts[n])) for n in ("n_normal", "n_anomaly")]
+        rows.append([*(str(value) for value in own.values()), *sizes, *cells])
         numbers.append(own | counts | number | {"reason": "; ".join(reasons)})
     header = [*names, "n normal", "n anomaly", *columns]
     return Table(name, title, header, rows, notes.lines(), frame_of(numbers), labels=len(names))

@@ -9,7 +9,7 @@ from typing import Any
 from asdbench.report.table import DASH, Notes
 from asdbench.side_by_side.entries import Entry
 
-VERDICTS = ("n_equivalent", "n_different", "n_not_enough_clips", "n_indistinguishable")
+VERDICTS = ("n_equivalent", "n_different", "n_too_few", "n_indistinguishable")
 
 
 def points(value: float, signed: bool = False) -> str:
@@ -25,7 +25,7 @@ def number(value: float, form: str = ".3f") -> str:
 
 
 def verdicts(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Cells that are equivalent/different/too few clips/indistinguishable."""
+    """Cells that are equivalent/different/too few/indistinguishable."""
     return "/".join(str(sum(int(row[name]) for row in rows)) for name in VERDICTS)
 
 
@@ -79,5 +79,5 @@ SOUND_REMARK = (
     "parentheses. copies: machines on which training clips were found among generated ones. seconds a clip: as "
     "measured where it ran; millions of parameters: of what was trained."
 )
-VERDICTS_REMARK = "verdicts: cells (machine and detector) equivalent/different/too few clips/indistinguishable."
+VERDICTS_REMARK = "verdicts: cells (machine and detector) equivalent/different/too few/indistinguishable."
 """Remarks that explain these cells."""

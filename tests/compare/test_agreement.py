@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from asdbench.compare import agreement, compare
+from asdbench.compare.agreement import CORRELATIONS, correlation_interval
 from asdbench.metrics.detection import auc_source, mann_whitney_auc
 
 MACHINES = ["fan", "slider", "valve"]
@@ -165,3 +166,37 @@ def test_the_domain_auc_is_the_challenges(make_scores: Any) -> None:
     normal = real[(real["condition"] == "normal") & (real["domain"] == "source")]["score"].to_numpy()
     anomaly = real[real["condition"] == "anomaly"]["score"].to_numpy()
     assert auc_source(truth, real["score"].to_numpy(), domain) == mann_whitney_auc(normal, anomaly)
+
+
+@pytest.mark.parametrize("name", ["pearson", "spearman", "kendall"])
+def test_the_interval_holds_the_measured_correlation(name: str) -> None:
+    """Noise that resamples add twice, and noise that Pearson's interval takes off, both move the interval away."""
+    rng = np.random.default_rng(0)
+    for spread in (0.001, 0.3):
+        real = np.linspace(0.55, 0.95, 7)
+        made = real + 0.004 * rng.normal(size=7)
+        aucs = np.array([real, made])
+        draws = aucs[:, :, None] + spread * rng.normal(size=(2, 7, 400))
+        low, high = correlation_interval(name, aucs, draws, 0.95)
+        assert low <= float(CORRELATIONS[name](real, made)) <= high
+
+
+def test_a_choice_between_detectors_takes_clips(make_scores: Any, test_sets: Any) -> None:
+    """Two normal clips order nothing: a dash with the reason, not a regret of 0.000."""
+    scores = make_scores(machines=("fan",))
+    few = scores[~((scores["condition"] == "normal") & (scores["split"] == "test"))]
+    kept = scores.drop(few.index).groupby(["detector", "seed"]).head(2)
+    found = compare(pd.concat([few, kept]), test_sets, ["fan"], resamples=50).agreement
+    rows = found[found["detector"] == "all"]
+    assert set(rows["measure"]) == {"detector kendall", "selection regret"}
+    assert rows[["value", "low", "high", "perfect"]].isna().all(axis=None)
+    assert rows["reason"].str.contains("2 clips of a class; expected at least 10").all()
+
+
+def test_detectors_that_are_all_alike_have_no_order_and_no_interval(make_scores: Any, test_sets: Any) -> None:
+    scores = make_scores(machines=("fan",), seeds=(0,))
+    scores["score"] = scores["clip_id"].map(scores.drop_duplicates("clip_id").set_index("clip_id")["score"])
+    rows = compare(scores, test_sets, ["fan"], resamples=50).agreement.set_index("measure")
+    kendall = rows.loc["detector kendall"]
+    assert np.isnan([kendall["value"], kendall["low"], kendall["high"]]).all() and kendall["reason"]
+    assert rows.loc["selection regret", "value"] == 0.0

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -13,7 +14,6 @@ from asdbench.compare.bootstrap import delong_se, draw_weights, weighted_aucs, w
 from asdbench.compare.estimates import (
     Estimate,
     auc_estimate,
-    cautious_gap_interval,
     equivalence_p,
     gap_interval,
     harmonic_mean_of,
@@ -187,14 +187,69 @@ def test_one_clip_has_no_interval() -> None:
     assert math.isnan(equivalence_p(one, one, 0.05))
 
 
-def test_equivalence_p_is_where_the_interval_touches_the_margin() -> None:
-    x, y, z = scores(10, n=400)
-    first, second = auc_estimate(x, y, NORMAL, REAL), auc_estimate(x, z, NORMAL, MADE)
-    p = equivalence_p(first, second, 0.06)
-    assert 0 < p < 0.5
-    low, high = cautious_gap_interval(first, second, 1 - 2 * p)
-    assert max(-low, high) == pytest.approx(0.06, abs=1e-6)
-    assert equivalence_p(first, second, abs(second.value - first.value) / 2) == 1
+def test_equivalence_is_clopper_and_pearsons_test_where_clips_are_right_or_wrong() -> None:
+    """Thousands of clips on the other sides: what counts is how many of 200 generated clips are out of place."""
+    many, made = np.zeros(4000), np.r_[np.full(4, -1.0), np.full(196, 1.0)]
+    first, second = auc_estimate(many, many + 1, NORMAL, REAL), auc_estimate(many, made, NORMAL, MADE)
+    # 4 of 200 lie below all normal clips: the gap is -2 points, and the truth is a binomial share.
+    assert second.value - first.value == pytest.approx(-0.02)
+    p = equivalence_p(first, second, 0.05)
+    assert p == pytest.approx(stats.binom.cdf(4, 200, 0.05), abs=0.01)
+
+
+@pytest.mark.parametrize(("n", "p"), [(20, math.exp(-1)), (60, math.exp(-3)), (100, math.exp(-5))])
+def test_no_variance_is_no_proof_of_equivalence(n: int, p: float) -> None:
+    """Where nothing varies, only the number of clips tells what they may have missed."""
+    normal, anomaly = np.zeros(n), np.ones(n)
+    pair = auc_estimate(normal, anomaly, NORMAL, REAL), auc_estimate(normal, anomaly, NORMAL, MADE)
+    assert equivalence_p(*pair, 0.05) == pytest.approx(p, abs=0.005)
+    assert equivalence_p(*pair, 0.05) >= p
+
+
+def two_rooms(rng: np.random.Generator, n: int) -> tuple[Estimate, Estimate]:
+    """Normal clips in two clusters, anomalies between them, but a tenth of the generated ones: a gap of 5 points."""
+    normal = np.r_[rng.normal(0, 1, n // 2), rng.normal(100, 1, n - n // 2)]
+    made = np.where(rng.random(n) < 0.1, rng.normal(200, 1, n), rng.normal(50, 1, n))
+    return auc_estimate(normal, rng.normal(50, 1, n), NORMAL, REAL), auc_estimate(normal, made, NORMAL, MADE)
+
+
+def separated(rng: np.random.Generator, n: int) -> tuple[Estimate, Estimate]:
+    """All anomalies above all normal clips, but a twentieth of the generated ones below."""
+    normal, made = rng.normal(size=n), np.where(rng.random(n) < 0.05, -50.0, 50.0) + rng.normal(size=n)
+    return auc_estimate(normal, rng.normal(50, 1, n), NORMAL, REAL), auc_estimate(normal, made, NORMAL, MADE)
+
+
+def discrete(rng: np.random.Generator, n: int) -> tuple[Estimate, Estimate]:
+    """Scores that are 0 or 1."""
+    normal, real, made = (1.0 * (rng.random(n) < share) for share in (0.1, 0.9, 0.8))
+    return auc_estimate(normal, real, NORMAL, REAL), auc_estimate(normal, made, NORMAL, MADE)
+
+
+@pytest.mark.parametrize("draw", [two_rooms, separated, discrete])
+@pytest.mark.parametrize("n", [10, 60, 100, 200])
+def test_a_gap_at_the_margin_is_seldom_accepted(draw: Callable[..., tuple[Estimate, Estimate]], n: int) -> None:
+    """The whole grid is in tests/simulations/equivalence_cases.py."""
+    rng = np.random.default_rng(n)
+    accepted = sum(equivalence_p(*draw(rng, n), 0.05) <= 0.05 for _ in range(120))
+    assert accepted <= stats.binom.ppf(0.999, 120, 0.05)
+    if n < 60:
+        assert accepted == 0
+
+
+def test_equivalence_is_found_where_there_are_clips_enough() -> None:
+    x, y, z = scores(10, n=1500, shift=2.0)
+    pair = auc_estimate(x, y, NORMAL, REAL), auc_estimate(x, z, NORMAL, MADE)
+    assert equivalence_p(*pair, 0.05) < 0.01
+    assert equivalence_p(*pair, abs(pair[1].value - pair[0].value) / 2) == 1
+
+
+def test_generated_clips_of_several_seeds_count_together() -> None:
+    """Three seeds of 40 generated clips each miss as much as 120 clips of one do."""
+    normal, anomaly = np.zeros(400), np.ones(400)
+    first = auc_estimate(normal, anomaly, NORMAL, REAL)
+    seeds = [auc_estimate(normal, np.ones(40), NORMAL, ("anomaly", "made", seed)) for seed in range(3)]
+    assert equivalence_p(first, mean_of(seeds), 0.05) == pytest.approx((1 - 3 * 0.05) ** 40, abs=0.005)
+    assert equivalence_p(first, seeds[0], 0.05) > 0.1
 
 
 def test_mover_by_hand() -> None:
@@ -202,13 +257,6 @@ def test_mover_by_hand() -> None:
     limits = ((0.3, 0.9), (0.4, 0.8))
     assert mover(0.5, limits[0], 0.7, limits[1], 0.0) == pytest.approx((0.2 - 0.5, 0.2 + math.sqrt(0.05)))
     assert mover(0.5, limits[0], 0.7, limits[1], 1.0) == pytest.approx((0.2 - 0.1, 0.2 + 0.1))
-
-
-def test_the_cautious_interval_is_wider_where_aucs_are_high() -> None:
-    x, y, z = scores(12, n=50, shift=2.3)
-    first, second = auc_estimate(x, y, NORMAL, REAL), auc_estimate(x, z, NORMAL, MADE)
-    (low, high), (below, above) = gap_interval(first, second, 0.95), cautious_gap_interval(first, second, 0.95)
-    assert above - below > high - low
 
 
 def test_interval_of_a_mean_of_equal_cells() -> None:

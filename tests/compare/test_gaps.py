@@ -11,6 +11,7 @@ from scipy import stats
 from asdbench.compare import compare
 from asdbench.compare.bootstrap import delong_se
 from asdbench.compare.gaps import summary_row
+from asdbench.compare.perfect import holm
 from asdbench.metrics.detection import mann_whitney_auc
 
 
@@ -91,7 +92,7 @@ def test_more_generation_seeds_narrow_the_interval_but_not_the_original(make_sco
 def test_intervals_cover_the_truth(test_sets: Any) -> None:
     """200 experiments, each a 'machine', whose true AUCs are known: about 95 % of the intervals hold them.
 
-    The whole grid is in tests/simulations/coverage.py; this is the way through the score table.
+    The whole grid is in tests/simulations/interval_coverage.py; this is the way through the score table.
     """
     rng = np.random.default_rng(7)
     experiments, clips, shifts = 200, 50, {"normal": 0.0, "real": 0.8, "effects": 1.2}
@@ -245,7 +246,7 @@ def test_one_clip_is_not_enough(make_scores: Any, test_sets: Any) -> None:
     row = cell(compare(single, test_sets, ["fan"], resamples=50).gaps, "fan")
     assert not math.isnan(row["gap"])
     assert math.isnan(row["p"]) and row["n_comparisons"] == 0
-    assert row["verdict"] == "not enough clips"
+    assert row["verdict"] == "too few"
     assert row["reason"] == "no interval of AUC original and AUC generated and gap: only 1 clip of a class"
 
 
@@ -256,7 +257,7 @@ def test_verdicts(make_scores: Any, test_sets: Any) -> None:
     found = compare(scores, test_sets, ["fan", "slider", "valve"], resamples=50)
     gaps = found.gaps.set_index(["generator", "machine"])
     assert set(gaps.loc["bad", "verdict"]) == {"different"}
-    assert set(gaps.loc["good", "verdict"]) == {"not enough clips"}
+    assert set(gaps.loc["good", "verdict"]) == {"too few"}
     assert (gaps["n_comparisons"] == 6).all()
     assert (gaps["p_holm"] >= gaps["p"]).all()
     assert gaps["n_needed"].between(300, 500).all()
@@ -267,7 +268,7 @@ def test_verdicts(make_scores: Any, test_sets: Any) -> None:
     ratio = good["floor"].to_numpy() / narrow[narrow["generator"] == "good"]["floor"].to_numpy()
     assert ratio.mean() == pytest.approx(math.sqrt((1 / 80 + 1 / 240) / (2 / 80)), rel=0.1)
     summary = found.summary.set_index("generator")
-    assert (summary.loc["bad", "n_different"], summary.loc["good", "n_not_enough_clips"]) == (3, 3)
+    assert (summary.loc["bad", "n_different"], summary.loc["good", "n_too_few"]) == (3, 3)
 
 
 def test_many_clips_of_a_good_generator_are_equivalent(make_scores: Any, test_sets: Any) -> None:
@@ -276,7 +277,7 @@ def test_many_clips_of_a_good_generator_are_equivalent(make_scores: Any, test_se
     assert row["verdict"] == "equivalent"
     assert row["p_equivalence"] <= 0.05
     close = cell(compare(scores, test_sets, ["fan"], resamples=20, margin=0.001).gaps, "fan")
-    assert close["verdict"] == "not enough clips"
+    assert close["verdict"] == "too few"
     wide = cell(compare(scores, test_sets, ["fan"], resamples=20, margin=0.2).gaps, "fan")
     assert wide["p_equivalence"] < row["p_equivalence"]
 
@@ -351,3 +352,17 @@ def test_correlations_are_those_of_scipy() -> None:
     same = summary_row(gaps.assign(n_seeds=1, n_seeds_expected=1, auc_original=0.5), machines)
     assert math.isnan(same["pearson"])
     assert same["reason"] == "no correlation: the AUC is the same on all machines"
+
+
+def test_controls_do_not_make_the_tests_of_generators_stricter(make_scores: Any, test_sets: Any) -> None:
+    scores = make_scores(generators=("good", "held out"), detectors=("ae",), clips=80)
+    alone = compare(scores[scores["source"] != "held out"], test_sets, ["fan", "slider", "valve"], resamples=20).gaps
+    options: dict[str, Any] = {"resamples": 20, "generators": ["good", "held out"]}
+    found = compare(scores, test_sets, ["fan", "slider", "valve"], controls=["held out"], **options).gaps
+    good, control = (found[found["generator"] == name] for name in ("good", "held out"))
+    assert good["p_holm"].tolist() == alone["p_holm"].tolist()
+    assert (found["n_comparisons"] == 3).all()
+    assert not good["is_control"].any() and control["is_control"].all()
+    assert control["p_holm"].tolist() == pytest.approx(holm(control["p"].tolist()))
+    every = compare(scores, test_sets, ["fan", "slider", "valve"], **options).gaps
+    assert (every["n_comparisons"] == 6).all()

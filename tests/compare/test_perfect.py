@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from asdbench.compare.estimates import placements
 from asdbench.compare.perfect import MIN_SPLIT, Placed, Side, floor_draws, holm, perfect_p
 from asdbench.compare.power import perfect_gap
 from asdbench.compare.testsets import Replicate
-from asdbench.compare.verdict import verdict
+from asdbench.compare.verdict import clips_for_equivalence, verdict
 
 MADE = ("anomaly", "made", 0)
 
@@ -108,18 +109,31 @@ def test_floor_where_classes_are_separated_is_not_zero() -> None:
     assert 0.001 < np.abs(draws).mean() < 0.02
 
 
+INSIDE, OUTSIDE, NONE = (-0.03, 0.045), (-0.06, 0.03), (math.nan, math.nan)
+
+
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        ((0.01, 0.9, 0.01, 0.02), "equivalent"),
-        ((0.01, 0.01, 0.01, 0.02), "equivalent"),  # found not to be zero, and shown not to matter
-        ((0.2, 0.01, 1.0, 0.1), "different"),
-        ((0.04, 0.3, 0.4, 0.1), "not enough clips"),
-        ((0.04, 0.3, 0.4, 0.05), "indistinguishable"),
-        ((0.04, math.nan, math.nan, 0.3), "not enough clips"),
-        ((0.04, math.nan, math.nan, math.nan), "not enough clips"),
-        ((math.nan, math.nan, math.nan, math.nan), ""),
+        ((0.01, INSIDE, 0.9, 0.01, 0.02), "equivalent"),
+        ((0.01, INSIDE, 0.01, 0.01, 0.02), "equivalent"),  # found not to be zero, and shown not to matter
+        ((0.01, OUTSIDE, 0.9, 0.01, 0.02), "indistinguishable"),  # the interval leaves the margin
+        ((0.0, (-0.49, 0.49), 1.0, 0.0, 0.3), "too few"),
+        ((0.01, NONE, 0.9, 0.01, 0.02), "indistinguishable"),
+        ((0.2, OUTSIDE, 0.01, 1.0, 0.1), "different"),
+        ((0.04, OUTSIDE, 0.3, 0.4, 0.1), "too few"),
+        ((0.04, OUTSIDE, 0.3, 0.4, 0.05), "indistinguishable"),
+        ((0.04, NONE, math.nan, math.nan, 0.3), "too few"),
+        ((0.04, NONE, math.nan, math.nan, math.nan), "too few"),
+        ((math.nan, NONE, math.nan, math.nan, math.nan), ""),
     ],
 )
-def test_the_first_that_applies_is_the_verdict(arguments: tuple[float, ...], expected: str) -> None:
+def test_the_first_that_applies_is_the_verdict(arguments: Any, expected: str) -> None:
     assert verdict(*arguments, margin=0.05, alpha=0.05) == expected
+
+
+def test_clips_that_equivalence_takes() -> None:
+    """The rule of three."""
+    assert clips_for_equivalence(0.05, 0.05) == 60
+    assert clips_for_equivalence(0.03, 0.05) == 100
+    assert clips_for_equivalence(0.1, 0.05) == 30

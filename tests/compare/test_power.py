@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from asdbench.compare.power import clips_needed, detectable_gap, gap_variance, perfect_gap, placement_variance
+from asdbench.compare.power import (
+    clips_needed,
+    design_effect,
+    detectable_gap,
+    gap_variance,
+    perfect_gap,
+    placement_variance,
+)
 
 
 def gaps(auc: float, gap: float, n: int, repetitions: int, seed: int, correlation: float = 0.0) -> np.ndarray:
@@ -95,3 +102,17 @@ def test_the_two_are_inverse() -> None:
 def test_out_of_range(call: object, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         call()  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(("size", "correlation"), [(1, 0.7), (8, 0.0), (8, 0.4), (8, 1.0)])
+def test_design_effect_is_the_variance_of_a_mean_of_groups(size: int, correlation: float) -> None:
+    covariances = np.kron(np.eye(5), np.full((size, size), correlation))
+    np.fill_diagonal(covariances, 1.0)
+    clips = 5 * size
+    assert design_effect(size, correlation) == pytest.approx(covariances.sum() / clips**2 * clips)
+
+
+@pytest.mark.parametrize(("size", "correlation", "words"), [(0.5, 0.1, "at least 1"), (2, 1.1, "from 0 to 1")])
+def test_groups_out_of_range(size: float, correlation: float, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        design_effect(size, correlation)

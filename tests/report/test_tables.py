@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -220,7 +221,7 @@ def test_floor_and_verdict_stand_beside_the_gap(comparison: Comparison) -> None:
         if cell is None or row[gap].startswith("–"):
             continue
         assert row[floor] == f"{100 * cell.floor:.2f}"
-        shown = f"too few: {int(cell.n_needed)}" if cell.verdict == "not enough clips" else cell.verdict
+        shown = f"too few: {int(cell.n_needed)}" if cell.verdict == "too few" else cell.verdict
         assert row[verdict] == shown
         seen.add(cell.verdict)
     assert seen
@@ -233,3 +234,56 @@ def test_agreement_is_a_row_a_measure(comparison: Comparison) -> None:
         assert row[0] == cell.detector
         scale = 100 if cell.measure == "selection regret" else 1
         assert row[3].startswith("–") if cell.value != cell.value else row[3] == f"{scale * cell.value:.3f}"
+
+
+def test_groups_stand_beside_clips(make_scores: Any, test_sets: Any) -> None:
+    scores = make_scores(machines=("fan",), detectors=("ae",), seeds=(0,), clips=20)
+    number = scores["clip_id"].str.extract(r"_(\d+)\.wav$")[0].astype(int) // 10
+    group = (scores["condition"] + " " + number.astype(str)).where(scores["source"] == "real", "")
+    comparison = compare(scores.assign(group=group), test_sets, ["fan"], resamples=50)
+    row = row_of(tables.table_iv(comparison), "fan", "ae")
+    assert (row["n normal"], row["n anomaly"], row["n effects"]) == ("20 (2)", "20 (2)", "20")
+    table = tables.gaps(comparison)
+    cell = comparison.gaps.iloc[0]
+    assert table.rows[0][-1] == "20 (2)/20 (2)/20"
+    assert row_of(table, "ae", "fan", "effects")["verdict"].startswith(
+        f"too few: {int(cell['n_needed'])} ({int(cell['n_needed_groups'])})"
+    )
+    text = " ".join(table.remarks)
+    assert "groups (recordings)" in text and "over groups of clips" in text and "Fewer than 5 groups" in text
+    assert tables.clips(comparison).rows[0][3:6] == ["30 (3)", "20 (2)", "20 (2)"]
+    assert tables.measures(comparison).rows[0][5:7] == ["20 (2)", "20 (2)"]
+
+
+def test_numbers_of_clips_without_groups_stand_alone(comparison: Comparison) -> None:
+    for table in tables.tables(comparison):
+        assert not any("groups" in remark for remark in table.remarks), table.name
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"p": 0.03, "p_holm": 0.4}, "not after Holm's correction"),
+        ({"p": 0.08, "p_holm": 0.4}, "p is above 0.05"),
+        ({"p": math.nan, "p_holm": math.nan}, "too few clips to test"),
+        ({"p": 0.03, "p_holm": 0.4, "gap_low": -0.01}, ""),
+        ({"p": 0.001, "p_holm": 0.01, "verdict": "different"}, ""),
+    ],
+)
+def test_a_verdict_against_the_interval_has_a_footnote(
+    make_scores: Any, test_sets: Any, changes: dict[str, Any], words: str
+) -> None:
+    comparison = compare(make_scores(machines=("fan",), detectors=("ae",)), test_sets, ["fan"], resamples=50)
+    changes = {"gap": 0.1, "gap_low": 0.02, "gap_high": 0.2, "verdict": "too few", "reason": ""} | changes
+    table = tables.gaps(replace(comparison, gaps=comparison.gaps.assign(**changes)))
+    verdict = row_of(table, "ae", "fan", "effects")["verdict"]
+    assert verdict.endswith(" (1)") == bool(words)
+    assert len(table.notes) == bool(words) and words in "".join(table.notes)
+
+
+@pytest.mark.parametrize("clips", [19, 20])
+def test_a_floor_of_few_clips_is_not_printed(make_scores: Any, test_sets: Any, clips: int) -> None:
+    scores = make_scores(machines=("fan",), detectors=("ae",), clips=clips)
+    comparison = compare(scores, test_sets, ["fan"], resamples=20)
+    floor = row_of(tables.gaps(comparison), "ae", "fan", "effects")["floor"]
+    assert floor == ("– (1)" if clips < 20 else f"{100 * comparison.gaps.iloc[0]['floor']:.2f}")
