@@ -165,10 +165,9 @@ class ClipSet:
         return self.select(mask.to_numpy(dtype=bool))
 
     def without_labels(self) -> ClipSet:
-        """Return the clips as a detector may see them: the table tells machine, section and audio format, nothing else.
+        """Return the clips with a table that tells machine, section and audio format, nothing else.
 
-        This is the rule of DCASE Task 2 from 2022 on, where neither condition, domain nor attributes of a test clip
-        may be used. Names and paths are blanked too, since they hold the labels.
+        Where the audio is, `file` still says; what a detector scores hides that, too (`asdbench.blind`).
         """
         import pandas as pd
 

@@ -1,4 +1,4 @@
-"""Collects what the units of a run left in its store beside scores: audio quality, nearest clips, costs, counts."""
+"""Collects what the units of a run left in its store beside scores: audio quality, nearest clips, costs, and so on."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from asdbench.compare.heard import COST_COLUMNS, QUALITY_COLUMNS, ROLE_COLUMNS, Heard
+from asdbench.compare.heard import COST_COLUMNS, DEPENDENCE_COLUMNS, QUALITY_COLUMNS, ROLE_COLUMNS, Heard
 from asdbench.compare.memorisation import NEAREST_COLUMNS
 from asdbench.execute.examining import NEAREST, QUALITY
 from asdbench.execute.job import load_clips
@@ -31,6 +31,7 @@ def gather(loaded: LoadedSpec, plan: Plan, store: Store, failures: Sequence[Fail
         nearest=_nearest(plan, store, reasons),
         costs=_costs(plan, store),
         roles=_roles(loaded, plan, store),
+        dependence=_dependence(plan, store),
     )
 
 
@@ -90,6 +91,15 @@ def _costs(plan: Plan, store: Store) -> pd.DataFrame:
 def _facts(store: Store, key: str) -> dict[str, Any]:
     facts: dict[str, Any] = json.loads((store.path(key) / META).read_text())
     return facts
+
+
+def _dependence(plan: Plan, store: Store) -> pd.DataFrame:
+    rows = []
+    for use in plan.scores:
+        if store.has(use.key):
+            own = {"machine": use.machine, "detector": use.detector, "seed": use.seed}
+            rows += [own | found for found in _facts(store, use.key).get("dependence", [])]
+    return frame_of(rows, DEPENDENCE_COLUMNS).astype({"difference": "float64"})
 
 
 def _roles(loaded: LoadedSpec, plan: Plan, store: Store) -> pd.DataFrame:

@@ -26,8 +26,9 @@ CLIPS, FILES = "clips.parquet", "files.json"
 """Files of a "clips" artefact: the table, and the state in which recordings on disk were found."""
 
 
-_QUALITY, _COPIES = 1, 1
-"""Versions of how audio quality and copies are computed: to be raised when that changes, so that both are made anew."""
+_QUALITY, _COPIES, _SCORES = 1, 1, 2
+"""Versions of how audio quality, copies and scores are computed: to be raised when that changes, so that they are made
+anew."""
 
 
 @dataclass(frozen=True)
@@ -301,7 +302,7 @@ def _plan_detector(
         scored = {"generated": made} if made else {"fit": identity.fit, "test": identity.test}
         # What is looked up is found by these names.
         origin = {"origin": [source, seed]} if detector.looks_up else {}
-        key = key_of(stage="score", fitted=fitted, plugin=task["plugin"], scored=scored | origin)
+        key = key_of(stage="score", method=_SCORES, fitted=fitted, plugin=task["plugin"], scored=scored | origin)
         needs = (clips, fitted, *([made] if made else []))
         label = f"score {source} clips of {machine} with {name}, seed {seed}"
         score_task = task | {"fit": fitted, "generated": made} | origin

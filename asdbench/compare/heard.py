@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,6 +41,9 @@ the training that the model comes from, since it was last started (NaN where the
 ROLE_COLUMNS = ("machine", "role", "condition", "n_clips")
 """Columns of the table of real clips: ``role`` is "fit" (detectors), "pool" (generators) or "test"."""
 
+DEPENDENCE_COLUMNS = ("machine", "detector", "seed", "on", "difference", "clip_id", "reason")
+"""Columns of the table of detectors whose scores depend on more than the clip; see `asdbench.blind.Dependence`."""
+
 
 @dataclass(frozen=True)
 class Heard:
@@ -51,12 +54,14 @@ class Heard:
         nearest: with `asdbench.compare.memorisation.NEAREST_COLUMNS`.
         costs: with `COST_COLUMNS`.
         roles: with `ROLE_COLUMNS`.
+        dependence: with `DEPENDENCE_COLUMNS`.
     """
 
     quality: pd.DataFrame
     nearest: pd.DataFrame
     costs: pd.DataFrame
     roles: pd.DataFrame
+    dependence: pd.DataFrame = field(default_factory=lambda: frame_of([], DEPENDENCE_COLUMNS))
 
     def save(self, folder: Path) -> None:
         """Write each table to ``<name>.parquet``."""
@@ -75,7 +80,7 @@ class Heard:
         )
 
     def _tables(self) -> dict[str, pd.DataFrame]:
-        return {field.name: getattr(self, field.name) for field in fields(self)}
+        return {one.name: getattr(self, one.name) for one in fields(self)}
 
 
 def _file(name: str) -> str:

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from asdbench import plugins
+from asdbench.blind import checked_scores, dependence, score_blind
 from asdbench.clips import ClipSet
 from asdbench.errors import PluginError, UserError
 from asdbench.execute.examining import find_copies, measure_quality
@@ -124,7 +124,7 @@ def _generate(job: Job) -> dict[str, Any]:
     return {"parameters": generator.parameters(model)}
 
 
-def _score(job: Job) -> None:
+def _score(job: Job) -> dict[str, Any]:
     task, store = job.task, job.store
     detector = build(plugins.detectors, task)
     detector.set_state(load_state(store.path(task["fit"])))
@@ -135,6 +135,7 @@ def _score(job: Job) -> None:
         roles = roles_of(task, store)
         clips = ClipSet.concat([roles.fit, roles.test])
     table = clips.frame[["clip_id", "content_hash", "machine", "section", "domain", "split", "condition"]].copy()
+    facts: dict[str, Any] = {}
     if not len(clips):
         table["score"] = 0.0
     elif detector.looks_up:
@@ -142,8 +143,12 @@ def _score(job: Job) -> None:
         known = ~((table["split"] == "train") & np.isnan(found))
         table = table[known].assign(score=checked_scores(found[known], int(known.sum())))
     else:
-        table["score"] = checked_scores(detector.score(clips.without_labels()), len(clips))
+        scores = score_blind(detector, clips)
+        table["score"] = scores
+        if not task["generated"]:  # once a fit is enough
+            facts["dependence"] = [vars(found) for found in dependence(detector, clips, scores)]
     table.to_parquet(job.folder / SCORES, index=False)
+    return facts
 
 
 _STAGES: dict[str, Callable[[Job], dict[str, Any] | None]] = {
@@ -156,28 +161,6 @@ _STAGES: dict[str, Callable[[Job], dict[str, Any] | None]] = {
     "copies": find_copies,
 }
 """What each stage does; what a stage returns is kept beside the time it took."""
-
-
-def checked_scores(scores: Any, expected: int) -> npt.NDArray[np.float64]:
-    """Return the scores as float64.
-
-    Raises:
-        PluginError: they are not one finite number a clip.
-    """
-    try:
-        array = np.asarray(scores, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise PluginError(f"score() returned {type(scores).__name__}, expected an array of numbers") from None
-    if array.shape != (expected,):
-        raise PluginError(
-            f"score() returned an array of shape {array.shape} for {expected} clips, expected ({expected},)"
-        )
-    bad = np.flatnonzero(~np.isfinite(array))
-    if len(bad):
-        raise PluginError(
-            f"score() returned {array[bad[0]]} for {len(bad)} of {expected} clips, expected finite numbers"
-        )
-    return array
 
 
 def _rows_to_make(roles: Roles, count: int | None, normals: bool) -> pd.DataFrame:
