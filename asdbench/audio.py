@@ -71,11 +71,18 @@ def inspect(path: str | Path) -> AudioInfo:
     if samples is None:
         return AudioInfo("", sample_rate, 0, 0, problem)
     num_samples, channels = samples.shape
-    digest = hashlib.blake2b(struct.pack("<qqq", sample_rate, channels, num_samples), digest_size=16)
-    digest.update(np.ascontiguousarray(samples).data)
     silent = np.flatnonzero((samples == samples[:1]).all(axis=0)) if num_samples else np.arange(0)
     problem = problem or flaw(samples, sample_rate)
-    return AudioInfo(digest.hexdigest(), sample_rate, channels, num_samples, problem, tuple(silent.tolist()))
+    content = hash_of_samples(samples, sample_rate)
+    return AudioInfo(content, sample_rate, channels, num_samples, problem, tuple(silent.tolist()))
+
+
+def hash_of_samples(samples: npt.NDArray[np.float32], sample_rate: int) -> str:
+    """BLAKE2b over sample rate, shape and samples, shape (num_samples, channels), as hexadecimal digits."""
+    num_samples, channels = samples.shape
+    digest = hashlib.blake2b(struct.pack("<qqq", sample_rate, channels, num_samples), digest_size=16)
+    digest.update(np.ascontiguousarray(samples).data)
+    return digest.hexdigest()
 
 
 def inspect_all(paths: Sequence[str], advance: Callable[[int], None] = lambda count: None) -> Iterator[AudioInfo]:

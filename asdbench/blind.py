@@ -125,7 +125,9 @@ def hidden_copies(clips: ClipSet, folder: Path) -> ClipSet:
     # A table that is made anew: one that is derived may still hold the columns of the old one in its memory.
     told = {name: frame[name].tolist() for name in ("machine", "section", "sample_rate", "channels", "num_samples")}
     hidden = dict.fromkeys(("domain", "split", "condition", "source"), "unknown")
-    table = pd.DataFrame({"clip_id": ids, "path": files, "group": ids, **told}).assign(content_hash="", **hidden)
+    table = pd.DataFrame({"clip_id": ids, "path": files, "group": ids, **told}).assign(
+        content_hash="", heard_hash="", **hidden
+    )
     for name in ("attributes", "provenance"):
         table[name] = pd.Series([{} for _ in ids], dtype=object)
     return ClipSet(table[list(frame.columns.intersection(table.columns))], clips.sample_rate, clips.channel)

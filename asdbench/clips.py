@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from asdbench import audio
 from asdbench.audio import Channel, Waveform
 from asdbench.errors import UserError
+from asdbench.heard_hash import heard_hashes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,7 +27,9 @@ ORIGIN = ("source", "provenance")
 """Columns that say who made the clip."""
 GROUP = "group"
 """Column that a dataset may provide: what must not be divided between roles, such as a recording."""
-COLUMNS = (*LABELS, GROUP, *MEASURED, *ORIGIN)
+HEARD = "heard_hash"
+"""Column with the hash of what is read of the file; see `asdbench.heard_hash`."""
+COLUMNS = (*LABELS, GROUP, *MEASURED, HEARD, *ORIGIN)
 
 DOMAINS = ("source", "target", "none", "unknown")
 SPLITS = ("train", "test")
@@ -48,6 +51,7 @@ class ClipSet:
             - ``attributes``: a mapping such as ``{"vel": "6", "loc": "A"}``;
             - ``group``: clips of one group, such as the cuts of a recording, have one role; by default ``clip_id``;
             - ``content_hash``: hash of the decoded audio; ``sample_rate``, ``channels``, ``num_samples``: of the file;
+            - ``heard_hash``: hash of what is read of it (one channel, resampled), "" where that is not known;
             - ``source``: "real" or the name of the generator that made the clip; ``provenance``: how it was made.
         sample_rate: rate in Hz at which waveforms are returned, None for each file's own.
         channel: channel that is returned, an index or "mean".
@@ -71,6 +75,8 @@ class ClipSet:
         """
         if GROUP not in frame.columns and "clip_id" in frame.columns:
             frame = frame.assign(**{GROUP: frame["clip_id"]})
+        if HEARD not in frame.columns and set(MEASURED) <= set(frame.columns):  # tables of before had none
+            frame = frame.assign(**{HEARD: _heard_by_content(frame, sample_rate)})
         missing = [name for name in COLUMNS if name not in frame.columns]
         if missing:
             raise ValueError(f"a ClipSet needs the columns {missing}")
@@ -87,12 +93,14 @@ class ClipSet:
         channel: Channel = 0,
         source: str = "real",
         infos: Sequence[audio.AudioInfo] | None = None,
+        heard: Sequence[str] | None = None,
     ) -> ClipSet:
         """Build a clip set from label rows, measuring every file.
 
         Args:
             labels: rows with the columns of `LABELS`, and "group" and "provenance" where there are any.
             infos: what `asdbench.audio.inspect` says of each file, where that is known already.
+            heard: the column ``heard_hash``, where that is known already.
 
         Raises:
             UserError: a file cannot be used; the message names the first and says how many more there are.
@@ -117,6 +125,9 @@ class ClipSet:
         refuse_bad_files(list(table["path"]), infos, channel)
         measured = pd.DataFrame(
             [(i.content_hash, i.sample_rate, i.channels, i.num_samples) for i in infos], columns=list(MEASURED)
+        )
+        measured[HEARD] = (
+            list(heard) if heard is not None else heard_hashes(list(table["path"]), infos, sample_rate, channel)
         )
         table = pd.concat([table.reset_index(drop=True), measured], axis=1)
         table["source"] = source
@@ -173,7 +184,7 @@ class ClipSet:
 
         names = [f"clip {index}" for index in range(len(self))]
         frame = self.frame.assign(
-            clip_id=names, group=names, path="", content_hash="", source="unknown", split="unknown"
+            clip_id=names, group=names, path="", content_hash="", heard_hash="", source="unknown", split="unknown"
         )
         frame = frame.assign(condition="unknown", domain="unknown")
         for column in _JSON_COLUMNS:
@@ -212,7 +223,7 @@ class ClipSet:
         digest = hashlib.blake2b(json.dumps([self.sample_rate, self.channel]).encode(), digest_size=16)
         # Clips that are groups of their own have the identity that they had before there were groups.
         grouped = not (self.frame[GROUP] == self.frame["clip_id"]).all()
-        columns = [name for name in COLUMNS if name != "path" and (grouped or name != GROUP)]
+        columns = [name for name in COLUMNS if name not in ("path", HEARD) and (grouped or name != GROUP)]
         for row in self.frame[columns].itertuples(index=False):
             digest.update(json.dumps(row, sort_keys=True, default=str).encode())
         return digest.hexdigest()
@@ -240,6 +251,12 @@ class ClipSet:
         if root is not None:
             frame["path"] = [str(root / name) for name in frame["path"]]
         return cls(frame, **json.loads(path.with_suffix(".json").read_text()))
+
+
+def _heard_by_content(frame: pd.DataFrame, sample_rate: int | None) -> list[str]:
+    """The hash of what is read where that is all there is, else ""."""
+    whole = (frame["channels"] == 1) & ((frame["sample_rate"] == sample_rate) | (sample_rate is None))
+    return [str(content) if same else "" for content, same in zip(frame["content_hash"], whole, strict=True)]
 
 
 def refuse_bad_files(paths: Sequence[str], infos: Sequence[audio.AudioInfo], channel: Channel) -> None:

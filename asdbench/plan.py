@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from asdbench.clips import ClipSet, refuse_bad_names
+from asdbench.clips import ClipSet, refuse_bad_files, refuse_bad_names
 from asdbench.errors import UserError, did_you_mean, warn
 from asdbench.exposure import model_for
 from asdbench.metrics.audio.quality import POOLED
@@ -26,9 +26,9 @@ CLIPS, FILES = "clips.parquet", "files.json"
 """Files of a "clips" artefact: the table, and the state in which recordings on disk were found."""
 
 
-_QUALITY, _COPIES, _SCORES = 1, 1, 2
-"""Versions of how audio quality, copies and scores are computed: to be raised when that changes, so that they are made
-anew."""
+_CLIPS, _QUALITY, _COPIES, _SCORES = 2, 1, 1, 2
+"""Versions of how tables of clips, audio quality, copies and scores are computed: to be raised when that
+changes, so that they are made anew."""
 
 
 @dataclass(frozen=True)
@@ -386,8 +386,9 @@ def _plan_made_clips(plan: Plan, loaded: LoadedSpec, machine: str) -> Identity:
     dataset, holdout = loaded.dataset, loaded.spec.holdout
     task = _task(dataset) | {"machine": machine}
     key = key_of(stage="clips", version=dataset.version, **task)
+    made = key_of(stage="clips", method=_CLIPS, version=dataset.version, **task)
     task |= {"holdout": holdout.model_dump()}
-    plan.clips[machine] = plan.add(Unit(key, "clips", f"make clips of {machine}", (), task))
+    plan.clips[machine] = plan.add(Unit(made, "clips", f"make clips of {machine}", (), task))
     # What cannot be looked at yet is identified by how it is made and divided.
     train = key_of(clips=key, seed=holdout.seed, train=holdout.train)
     test = key_of(clips=key, seed=holdout.seed, normal=holdout.normal, anomaly=holdout.anomaly)
@@ -402,7 +403,7 @@ def _plan_listed_clips(plan: Plan, loaded: LoadedSpec, machine: str, clips: Clip
     # The artefact says where the recordings are and in what state they were found, so its key does too; the units that
     # use them are identified by content only.
     files = [[path, *file_stat(path)] for path in clips.frame["path"]]
-    key = key_of(stage="clips", content=clips.content_id(), files=files)
+    key = key_of(stage="clips", method=_CLIPS, content=clips.content_id(), files=files)
     plan.clips[machine] = plan.add(Unit(key, "clips", f"list clips of {machine}", (), {}))
     if not store.has(key):
         with store.publish(key, {"stage": "clips", "machine": machine}) as folder:
@@ -416,7 +417,9 @@ def checked_clips(table: pd.DataFrame, dataset: Dataset, store: Store, steps: St
     paths = [str(path) for path in table["path"]]
     refuse_bad_names(paths)
     infos = store.inspect_files(paths, steps.advance)
-    return ClipSet.from_files(table, dataset.sample_rate, dataset.channel, infos=infos)
+    refuse_bad_files(paths, infos, dataset.channel)
+    heard = store.heard_hashes(paths, infos, dataset.sample_rate, dataset.channel)
+    return ClipSet.from_files(table, dataset.sample_rate, dataset.channel, infos=infos, heard=heard)
 
 
 @contextmanager

@@ -20,12 +20,14 @@ from typing import Any
 from asdbench import audio
 from asdbench.errors import UserError
 from asdbench.folders import locked, remove_abandoned, temporary_folder
+from asdbench.heard_hash import heard_hashes, is_read_as_it_is
 
 FORMAT = 1
 """Part of every key; to be raised when artefacts of before cannot be used any more."""
 
 _MANIFEST = "artefact.json"
 _TABLE = "audio_1"  # another number when `asdbench.audio.inspect` finds other things
+_HEARD = "heard_1"  # another number when `asdbench.heard_hash` gives other hashes
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _DISK_ERRORS = {
     errno.ENOSPC: "the disk is full",
@@ -207,6 +209,32 @@ class Store:
             )
         return [infos[position] for position in range(len(paths))]
 
+    def heard_hashes(
+        self, paths: Sequence[str], infos: Sequence[audio.AudioInfo], sample_rate: int | None, channel: audio.Channel
+    ) -> list[str]:
+        """Hashes of what is read of sound audio files, computed for those only that changed; see `inspect_files`.
+
+        Args:
+            infos: what `inspect_files` gave.
+            sample_rate: at which the files are read, in Hz; None for their own.
+            channel: that is read.
+        """
+        how = json.dumps([sample_rate, channel])
+        found = {row: info.content_hash for row, info in enumerate(infos) if is_read_as_it_is(info, sample_rate)}
+        rest = [row for row in range(len(paths)) if row not in found]
+        if rest:
+            query = f"SELECT path, content, hash FROM {_HEARD} WHERE how = ?"
+            with self._index() as index:
+                known = {(path, content): one for path, content, one in index.execute(query, (how,))}
+            found |= {row: known[key] for row in rest if (key := (paths[row], infos[row].content_hash)) in known}
+            fresh = [row for row in rest if row not in found]
+            picked = [paths[row] for row in fresh], [infos[row] for row in fresh]
+            found |= zip(fresh, heard_hashes(*picked, sample_rate, channel), strict=True)
+            with self._index() as index:
+                rows = [(paths[row], how, infos[row].content_hash, found[row]) for row in fresh]
+                index.executemany(f"INSERT OR REPLACE INTO {_HEARD} VALUES (?, ?, ?, ?)", rows)
+        return [found[row] for row in range(len(paths))]
+
     @contextmanager
     def _index(self) -> Iterator[sqlite3.Connection]:
         """The table of files that were inspected; what is done with it in the block is one transaction."""
@@ -216,6 +244,10 @@ class Store:
                 index.execute(
                     f"CREATE TABLE IF NOT EXISTS {_TABLE}"
                     " (path TEXT PRIMARY KEY, size INTEGER, mtime INTEGER, ctime INTEGER, info TEXT)"
+                )
+                index.execute(
+                    f"CREATE TABLE IF NOT EXISTS {_HEARD}"
+                    " (path TEXT, how TEXT, content TEXT, hash TEXT, PRIMARY KEY (path, how))"
                 )
                 yield index
         except sqlite3.Error as error:
