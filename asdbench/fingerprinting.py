@@ -40,6 +40,31 @@ Fingerprint = npt.NDArray[np.int8]
 _SCALE = 32.0
 
 
+class _Stack:
+    """Fingerprints of one length, for dot products; single precision holds these whole numbers exactly.
+
+    Attributes:
+        values: shape (clips, seconds, VALUES).
+    """
+
+    def __init__(self, values: list[Fingerprint]) -> None:
+        self.values: npt.NDArray[np.float32] = np.stack(values).astype(np.float32)
+        self._squares = np.einsum("nsv,nsv->ns", self.values, self.values)
+
+    def cosines(self, clip: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+        """Largest cosine of each with a clip, shape (seconds, VALUES), over offsets of the shorter in the longer."""
+        mine, theirs = len(clip), self.values.shape[1]
+        seconds = min(mine, theirs)
+        found = np.full(len(self.values), -np.inf)
+        for offset in range(max(mine, theirs) - seconds + 1):
+            own = clip[offset : offset + seconds] if mine > theirs else clip
+            part = slice(offset, offset + seconds) if theirs > mine else slice(None)
+            dots = self.values[:, part].reshape(len(self.values), -1) @ own.reshape(-1)
+            norms = np.sqrt(np.square(own).sum(dtype=np.float64) * self._squares[:, part].sum(axis=1, dtype=np.float64))
+            found = np.maximum(found, np.divide(dots, norms, out=np.zeros(len(dots)), where=norms > 0))
+        return found
+
+
 @dataclass(frozen=True)
 class Fingerprints:
     """Fingerprints of a set of clips.
@@ -56,15 +81,12 @@ class Fingerprints:
         return len(self.names)
 
     @cached_property
-    def by_length(self) -> list[tuple[list[int], npt.NDArray[np.float64]]]:
-        """Places of the fingerprints of each length, the shortest first, and these as one array."""
+    def by_length(self) -> list[tuple[list[int], _Stack]]:
+        """Places of the fingerprints of each length, the shortest first, and these as one stack."""
         places: dict[int, list[int]] = {}
         for place, one in enumerate(self.values):
             places.setdefault(len(one), []).append(place)
-        return [
-            (some, np.stack([self.values[place] for place in some]).astype(np.float64))
-            for _, some in sorted(places.items())
-        ]
+        return [(some, _Stack([self.values[place] for place in some])) for _, some in sorted(places.items())]
 
     def save(self, path: Path) -> None:
         """Write to a safetensors file."""
@@ -141,25 +163,11 @@ def nearest(clip: Fingerprint, known: Fingerprints) -> tuple[float, str]:
     """
     best, name = -np.inf, ""
     for places, stack in known.by_length:
-        cosines = _cosines(clip.astype(np.float64), stack)
+        cosines = stack.cosines(clip.astype(np.float32))
         top = int(np.argmax(cosines))
         if cosines[top] > best:
             best, name = float(cosines[top]), known.names[places[top]]
     return best, name
-
-
-def _cosines(clip: npt.NDArray[np.float64], stack: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Largest cosine over the offsets of a clip (seconds, VALUES) with each of a stack (clips, seconds, VALUES)."""
-    mine, theirs = len(clip), stack.shape[1]
-    seconds = min(mine, theirs)
-    found = np.full(len(stack), -np.inf)
-    for offset in range(max(mine, theirs) - seconds + 1):
-        a = clip[offset : offset + seconds] if mine > theirs else clip
-        b = stack[:, offset : offset + seconds] if theirs > mine else stack
-        dots = np.einsum("sv,nsv->n", a, b)
-        norms = np.sqrt((a**2).sum() * (b**2).sum(axis=(1, 2)))
-        found = np.maximum(found, np.divide(dots, norms, out=np.zeros(len(b)), where=norms > 0))
-    return found
 
 
 @cache
