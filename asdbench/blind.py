@@ -1,9 +1,10 @@
 """Scoring blind: what a detector is shown of the clips that it scores, and in what order.
 
-Names, places and order of recordings tell their labels. So a detector gets copies of the clips in a folder of their
-own, under names and in an order that follow from a hash of the audio, and a table that tells machine, section and audio
-format alone. It gets them in batches of much the same size, whatever set is scored, so that the place in a batch says
-nothing of the set either. A detector whose scores depend on its batch or on the order is found out by `dependence`.
+Names, places and order of recordings tell their labels. So a detector gets the audio of the clips as it is read, under
+names and in an order that follow from a hash, and a table that tells machine, section and format alone. Where it asks
+for a file, one is written that holds this audio and nothing else of the recording: neither titles, comments, dates nor
+other channels. It gets the clips in batches of much the same size, whatever set is scored, so that the place in a batch
+says nothing of the set either. `dependence` finds out detectors whose scores depend on the batch or on the order.
 
 Nothing that can be reached from the clip set leads back to labels. A detector runs in this process all the same: one
 that searches the process or the disk for labels is not stopped.
@@ -13,26 +14,30 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 import numpy.typing as npt
 
-from asdbench.clips import ClipSet
+from asdbench import audio
+from asdbench.audio import Waveform
+from asdbench.clips import COLUMNS, ClipSet, positions_of
 from asdbench.errors import PluginError, UserError
 from asdbench.folders import remove_abandoned, temporary_folder
 from asdbench.plugins import Detector
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 BATCH = 16
 """Clips of a batch, about: batches of one set are equal to within a clip."""
 _BATCH_BYTES = 2**28
-"""The files of a batch are not much larger than this, where one clip is not."""
+"""The audio of a batch is not much larger than this, where one clip is not."""
 PROBED = 8
 """Clips that are scored again by `dependence`."""
 _SCALE_TOLERANCE, _SPREAD_TOLERANCE = 1e-6, 1e-3
@@ -40,6 +45,10 @@ _SCALE_TOLERANCE, _SPREAD_TOLERANCE = 1e-6, 1e-3
 libraries choose other kernels for other batch sizes."""
 
 Scores = npt.NDArray[np.float64]
+
+
+class CopyError(UserError):
+    """The file of a clip cannot be written for a detector, which is not to blame."""
 
 
 @dataclass(frozen=True)
@@ -77,17 +86,20 @@ def score_blind(detector: Detector, clips: ClipSet, advance: Callable[[int], Non
         Exception: whatever the detector raises; hidden names in it are replaced by the true ones.
     """
     scores = np.empty(len(clips))
-    for rows in batches(clips):
-        scores[rows] = _score(detector, clips.select(rows))
-        advance(len(rows))
+    with _folder() as folder:
+        hide = _Hiding(clips, folder)
+        for rows in batches(clips):
+            scores[rows] = _score(detector, hide(rows), clips, rows)
+            for copy in folder.iterdir():
+                copy.unlink()
+            advance(len(rows))
     return scores
 
 
 def batches(clips: ClipSet) -> list[npt.NDArray[np.intp]]:
     """Positions of the clips that are scored together, in the order of their hashes."""
     order = blind_order(clips)
-    frame = clips.frame
-    size = 4 * float((frame["num_samples"].astype(float) * frame["channels"].astype(float)).sum())  # float32
+    size = 4 * float(clips.frame["num_samples"].astype(float).sum())  # float32
     count = max(round(len(order) / BATCH), int(np.ceil(size / _BATCH_BYTES)), 1)
     return [part for part in np.array_split(order, min(count, max(len(order), 1))) if len(part)]
 
@@ -101,36 +113,119 @@ def blind_order(clips: ClipSet) -> npt.NDArray[np.intp]:
     return np.array(sorted(range(len(keys)), key=keys.__getitem__), dtype=np.intp)
 
 
-def hidden_copies(clips: ClipSet, folder: Path) -> ClipSet:
-    """Copy clips, in their order, to a folder under names that tell nothing, and return the copies as a clip set.
+def hidden_copies(clips: ClipSet, folder: Path) -> HiddenClips:
+    """Read clips, and return them, in their order, as a clip set that tells nothing but the audio that is read.
 
-    The table has nothing but machine, section and audio format: neither condition, domain nor attributes may be used
-    of a clip that is scored, as in DCASE Task 2 from 2022 on.
+    The table has nothing but machine, section and format of the audio: neither condition, domain nor attributes may be
+    used of a clip that is scored, as in DCASE Task 2 from 2022 on.
+
+    Args:
+        clips: few enough to be held in memory.
+        folder: where files are written once a detector asks for them.
 
     Raises:
-        UserError: a file cannot be read or copied; the message names it.
+        UserError: a clip cannot be read; the message names it.
     """
-    import pandas as pd
+    return _Hiding(clips, folder)(range(len(clips)))
 
-    frame = clips.frame
-    names, seen = [], dict[str, int]()
-    for row in blind_order(clips):
-        digest = _digest(str(frame["content_hash"].iat[row] or frame["clip_id"].iat[row]))
-        seen[digest] = seen.get(digest, 0) + 1
-        names.append((int(row), f"{digest}-{seen[digest]}"))
-    ids = [name for _, name in sorted(names)]
-    files = [str(folder / f"{name}{Path(clips.file(row)).suffix.lower()}") for row, name in enumerate(ids)]
-    for row, file in enumerate(files):
-        _copy(clips.file(row), file)
-    # A table that is made anew: one that is derived may still hold the columns of the old one in its memory.
-    told = {name: frame[name].tolist() for name in ("machine", "section", "sample_rate", "channels", "num_samples")}
-    hidden = dict.fromkeys(("domain", "split", "condition", "source"), "unknown")
-    table = pd.DataFrame({"clip_id": ids, "path": files, "group": ids, **told}).assign(
-        content_hash="", heard_hash="", **hidden
-    )
-    for name in ("attributes", "provenance"):
-        table[name] = pd.Series([{} for _ in ids], dtype=object)
-    return ClipSet(table[list(frame.columns.intersection(table.columns))], clips.sample_rate, clips.channel)
+
+class _Hiding:
+    """Hides clips, some at a time."""
+
+    def __init__(self, clips: ClipSet, folder: Path) -> None:
+        import pandas as pd
+
+        frame = clips.frame
+        names, seen = dict[int, str](), dict[str, int]()
+        contents, clip_ids = frame["content_hash"].tolist(), frame["clip_id"].tolist()
+        for row in blind_order(clips).tolist():
+            digest = _digest(str(contents[row] or clip_ids[row]))
+            seen[digest] = seen.get(digest, 0) + 1
+            names[row] = f"{digest}-{seen[digest]}"
+        self._clips, self._folder = clips, folder
+        self._names = [names[row] for row in range(len(clips))]
+        self._rates = [clips.sample_rate or int(rate) for rate in frame["sample_rate"]]
+        # A table that is made anew: one that is derived may still hold the columns of the old one in its memory.
+        columns = dict.fromkeys(COLUMNS, [""] * len(clips)) | {name: frame[name].tolist() for name in _TOLD}
+        columns |= {"clip_id": self._names, "group": self._names}
+        columns |= dict.fromkeys(("domain", "split", "condition", "source"), ["unknown"] * len(clips))
+        columns |= {name: [{} for _ in names] for name in ("attributes", "provenance")}
+        self._table = pd.DataFrame(columns, dtype=object)  # one block of memory: parts of it are taken quickly
+
+    def __call__(self, rows: Sequence[int] | npt.NDArray[np.intp]) -> HiddenClips:
+        """The clips at some positions."""
+        positions = np.asarray(rows, dtype=np.intp)
+        waveforms = [self._clips.waveform(row) for row in positions]
+        names, rates = ([values[row] for row in positions] for values in (self._names, self._rates))
+        table = self._table.take(positions)
+        lengths = [len(waveform) for waveform in waveforms]
+        for name, values in (("sample_rate", rates), ("channels", [1] * len(rates)), ("num_samples", lengths)):
+            table[name] = np.array(values, dtype=np.int64)
+        return HiddenClips(table, self._clips.sample_rate, waveforms, _Files(self._folder, names, rates, waveforms))
+
+
+_TOLD = ("machine", "section")
+"""What a detector may know of a clip that it scores."""
+
+
+class HiddenClips(ClipSet):
+    """Clips whose audio is in memory, one channel each; see `hidden_copies`."""
+
+    def __init__(self, frame: pd.DataFrame, sample_rate: int | None, waveforms: list[Waveform], copies: _Files) -> None:
+        """Wrap a table and its audio."""
+        super().__init__(frame, sample_rate, files=())
+        self._waveforms = waveforms
+        self._files = self._copies = copies
+
+    def waveform(self, index: int) -> Waveform:
+        """The audio of one clip, as it is read; float32, shape (num_samples,)."""
+        return self._waveforms[index].copy()
+
+    def path(self, index: int) -> str:
+        """Where the file of one clip is, or would be."""
+        return self._copies.path(index)
+
+    def select(self, rows: Any) -> HiddenClips:
+        """Return the clips at ``rows``: integer positions, in the order given, or a boolean mask."""
+        positions = positions_of(rows)
+        waveforms = [self._waveforms[position] for position in positions]
+        return HiddenClips(self.frame.iloc[positions], self.sample_rate, waveforms, self._copies.select(positions))
+
+
+class _Files(Sequence[str]):
+    """Files of hidden clips: float WAV files of the audio that is read, written when they are asked for."""
+
+    def __init__(self, folder: Path, names: list[str], rates: list[int], waveforms: list[Waveform]) -> None:
+        self._folder, self._names, self._rates, self._waveforms = folder, names, rates, waveforms
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[str]: ...
+    def __getitem__(self, index: int | slice) -> str | list[str]:
+        if isinstance(index, slice):
+            return [self[row] for row in range(len(self))[index]]
+        path = self.path(index)
+        if not os.path.exists(path):
+            try:
+                audio.write(path, self._waveforms[index], self._rates[index], subtype="FLOAT")
+            except OSError as error:
+                raise CopyError(
+                    f"cannot write to {self._folder}: {error.strerror or error}; TMPDIR can name another folder"
+                ) from None
+        return path
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def path(self, index: int) -> str:
+        """Where a file is, or would be."""
+        return str(self._folder / f"{self._names[index]}.wav")
+
+    def select(self, positions: npt.NDArray[np.intp]) -> _Files:
+        """The files at some positions."""
+        kept = ([values[position] for position in positions] for values in (self._names, self._rates, self._waveforms))
+        return _Files(self._folder, *kept)
 
 
 def dependence(detector: Detector, clips: ClipSet, scores: Scores) -> list[Dependence]:
@@ -142,22 +237,36 @@ def dependence(detector: Detector, clips: ClipSet, scores: Scores) -> list[Depen
         detector: has scored the clips.
         clips: with their labels.
         scores: what `score_blind` gave.
+
+    Raises:
+        CopyError: the clips cannot be copied.
     """
     order = blind_order(clips)
     probe = clips.select(order[:PROBED])
     if not len(probe):
         return []
     told = _Differences(probe, scores)
-    try:
-        together = _score(detector, probe)
-        reversed_ = _score(detector, probe.select(np.arange(len(probe))[::-1]))[::-1]
-        changed = told.found("order", together, reversed_)
-        if changed:  # or does it so in the same order, too?
-            changed = told.found("call", together, _score(detector, probe)) or changed
-        alone = np.concatenate([_score(detector, probe.select([row])) for row in range(len(probe))])
-    except Exception as error:
-        reason = f"clips that were scored among others cannot be scored by themselves: {type(error).__name__}: {error}"
-        return [Dependence("batch", float("nan"), str(probe.frame["clip_id"].iat[0]), reason)]
+    with _folder() as folder:
+        hidden = hidden_copies(probe, folder)
+
+        def score(rows: Sequence[int]) -> Scores:
+            return _score(detector, hidden.select(rows), probe, rows)
+
+        every = range(len(probe))
+        try:
+            together = score(every)
+            reversed_ = score(every[::-1])[::-1]
+            changed = told.found("order", together, reversed_)
+            if changed:  # or does it so in the same order, too?
+                changed = told.found("call", together, score(every)) or changed
+            alone = np.concatenate([score([row]) for row in every])
+        except CopyError:
+            raise
+        except Exception as error:
+            reason = (
+                f"clips that were scored among others cannot be scored by themselves: {type(error).__name__}: {error}"
+            )
+            return [Dependence("batch", float("nan"), str(probe.frame["clip_id"].iat[0]), reason)]
     if changed and changed[0].on == "call":
         return changed
     return changed + (told.found("batch", scores[order[:PROBED]], alone) or told.found("batch", together, alone))
@@ -193,19 +302,20 @@ class _Differences:
         return [Dependence(on, difference, self._names[top], reason)]
 
 
-def _score(detector: Detector, clips: ClipSet) -> Scores:
-    """Scores of one batch."""
-    with _hidden(clips) as hidden:
-        try:
-            return checked_scores(detector.score(hidden), len(clips))
-        except Exception as error:
-            _name(error, hidden, clips)
-            raise
+def _score(
+    detector: Detector, hidden: HiddenClips, clips: ClipSet, rows: Sequence[int] | npt.NDArray[np.intp]
+) -> Scores:
+    """Scores of one batch: the clips at some positions."""
+    try:
+        return checked_scores(detector.score(hidden), len(hidden))
+    except Exception as error:
+        _name(error, hidden, clips.select(rows))
+        raise
 
 
 @contextmanager
-def _hidden(clips: ClipSet) -> Iterator[ClipSet]:
-    # A folder that has nothing to do with the store, where labels lie.
+def _folder() -> Iterator[Path]:
+    """A folder that has nothing to do with the store, where labels lie."""
     place = Path(tempfile.gettempdir()) / f"asdbench-{os.getuid() if hasattr(os, 'getuid') else 'scoring'}"
     with ExitStack() as stack:
         try:
@@ -213,28 +323,16 @@ def _hidden(clips: ClipSet) -> Iterator[ClipSet]:
             folder = stack.enter_context(temporary_folder(place))
         except OSError as error:
             reason = error.strerror or error
-            raise UserError(f"cannot write to {place}: {reason}; TMPDIR can name another folder") from None
-        yield hidden_copies(clips, folder)
+            raise CopyError(f"cannot write to {place}: {reason}; TMPDIR can name another folder") from None
+        yield folder
 
 
-def _copy(file: str, to: str) -> None:
-    try:
-        shutil.copyfile(file, to)  # neither times nor links: these would tell where it comes from
-    except FileNotFoundError:
-        raise UserError(f"{file}: the file does not exist") from None
-    except OSError as error:
-        raise UserError(
-            f"{file}: the file cannot be copied to {Path(to).parent} to be scored ({error.strerror or error}); TMPDIR "
-            "can name another folder"
-        ) from None
-
-
-def _name(error: Exception, hidden: ClipSet, clips: ClipSet) -> None:
+def _name(error: Exception, hidden: HiddenClips, clips: ClipSet) -> None:
     """Put the true names into an error."""
 
     def named(text: str) -> str:
         for row in range(len(clips)):
-            text = text.replace(hidden.file(row), clips.file(row))
+            text = text.replace(hidden.path(row), clips.file(row))
             text = text.replace(str(hidden.frame["clip_id"].iat[row]), str(clips.frame["clip_id"].iat[row]))
         return text
 

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from asdbench import audio
 from asdbench.audio import Channel, Waveform
+from asdbench.audio_hash import hashes_of
 from asdbench.errors import UserError
-from asdbench.heard_hash import heard_hashes
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     import pandas as pd
 
 LABELS = ("clip_id", "path", "machine", "section", "domain", "split", "condition", "attributes")
@@ -27,9 +29,9 @@ ORIGIN = ("source", "provenance")
 """Columns that say who made the clip."""
 GROUP = "group"
 """Column that a dataset may provide: what must not be divided between roles, such as a recording."""
-HEARD = "heard_hash"
-"""Column with the hash of what is read of the file; see `asdbench.heard_hash`."""
-COLUMNS = (*LABELS, GROUP, *MEASURED, HEARD, *ORIGIN)
+AUDIO_HASH = "audio_hash"
+"""Column with the hash of the audio as it is read; see `asdbench.audio_hash`."""
+COLUMNS = (*LABELS, GROUP, *MEASURED, AUDIO_HASH, *ORIGIN)
 
 DOMAINS = ("source", "target", "none", "unknown")
 SPLITS = ("train", "test")
@@ -51,7 +53,7 @@ class ClipSet:
             - ``attributes``: a mapping such as ``{"vel": "6", "loc": "A"}``;
             - ``group``: clips of one group, such as the cuts of a recording, have one role; by default ``clip_id``;
             - ``content_hash``: hash of the decoded audio; ``sample_rate``, ``channels``, ``num_samples``: of the file;
-            - ``heard_hash``: hash of what is read of it (one channel, resampled), "" where that is not known;
+            - ``audio_hash``: hash of the audio as it is read (one channel, resampled), "" where that is not known;
             - ``source``: "real" or the name of the generator that made the clip; ``provenance``: how it was made.
         sample_rate: rate in Hz at which waveforms are returned, None for each file's own.
         channel: channel that is returned, an index or "mean".
@@ -75,15 +77,15 @@ class ClipSet:
         """
         if GROUP not in frame.columns and "clip_id" in frame.columns:
             frame = frame.assign(**{GROUP: frame["clip_id"]})
-        if HEARD not in frame.columns and set(MEASURED) <= set(frame.columns):  # tables of before had none
-            frame = frame.assign(**{HEARD: _heard_by_content(frame, sample_rate)})
+        if AUDIO_HASH not in frame.columns and set(MEASURED) <= set(frame.columns):  # tables of before had none
+            frame = frame.assign(**{AUDIO_HASH: _hash_of_whole(frame, sample_rate)})
         missing = [name for name in COLUMNS if name not in frame.columns]
         if missing:
             raise ValueError(f"a ClipSet needs the columns {missing}")
         self.frame = frame.reset_index(drop=True)
         self.sample_rate = sample_rate
         self.channel = channel
-        self._files = list(frame["path"]) if files is None else list(files)
+        self._files: Sequence[str] = list(frame["path"]) if files is None else list(files)
 
     @classmethod
     def from_files(
@@ -93,14 +95,14 @@ class ClipSet:
         channel: Channel = 0,
         source: str = "real",
         infos: Sequence[audio.AudioInfo] | None = None,
-        heard: Sequence[str] | None = None,
+        audio_hashes: Sequence[str] | None = None,
     ) -> ClipSet:
         """Build a clip set from label rows, measuring every file.
 
         Args:
             labels: rows with the columns of `LABELS`, and "group" and "provenance" where there are any.
             infos: what `asdbench.audio.inspect` says of each file, where that is known already.
-            heard: the column ``heard_hash``, where that is known already.
+            audio_hashes: the column ``audio_hash``, where that is known already.
 
         Raises:
             UserError: a file cannot be used; the message names the first and says how many more there are.
@@ -126,8 +128,10 @@ class ClipSet:
         measured = pd.DataFrame(
             [(i.content_hash, i.sample_rate, i.channels, i.num_samples) for i in infos], columns=list(MEASURED)
         )
-        measured[HEARD] = (
-            list(heard) if heard is not None else heard_hashes(list(table["path"]), infos, sample_rate, channel)
+        measured[AUDIO_HASH] = (
+            list(audio_hashes)
+            if audio_hashes is not None
+            else hashes_of(list(table["path"]), infos, sample_rate, channel)
         )
         table = pd.concat([table.reset_index(drop=True), measured], axis=1)
         table["source"] = source
@@ -161,10 +165,7 @@ class ClipSet:
 
     def select(self, rows: Any) -> ClipSet:
         """Return the clips at ``rows``: integer positions, in the order given, or a boolean mask."""
-        import numpy as np
-
-        rows = np.asarray(rows)
-        positions = np.flatnonzero(rows) if rows.dtype == bool else rows.astype(int)
+        positions = positions_of(rows)
         files = [self._files[position] for position in positions]
         return ClipSet(self.frame.iloc[positions], self.sample_rate, self.channel, files=files)
 
@@ -184,7 +185,7 @@ class ClipSet:
 
         names = [f"clip {index}" for index in range(len(self))]
         frame = self.frame.assign(
-            clip_id=names, group=names, path="", content_hash="", heard_hash="", source="unknown", split="unknown"
+            clip_id=names, group=names, path="", content_hash="", audio_hash="", source="unknown", split="unknown"
         )
         frame = frame.assign(condition="unknown", domain="unknown")
         for column in _JSON_COLUMNS:
@@ -223,7 +224,7 @@ class ClipSet:
         digest = hashlib.blake2b(json.dumps([self.sample_rate, self.channel]).encode(), digest_size=16)
         # Clips that are groups of their own have the identity that they had before there were groups.
         grouped = not (self.frame[GROUP] == self.frame["clip_id"]).all()
-        columns = [name for name in COLUMNS if name not in ("path", HEARD) and (grouped or name != GROUP)]
+        columns = [name for name in COLUMNS if name not in ("path", AUDIO_HASH) and (grouped or name != GROUP)]
         for row in self.frame[columns].itertuples(index=False):
             digest.update(json.dumps(row, sort_keys=True, default=str).encode())
         return digest.hexdigest()
@@ -253,8 +254,16 @@ class ClipSet:
         return cls(frame, **json.loads(path.with_suffix(".json").read_text()))
 
 
-def _heard_by_content(frame: pd.DataFrame, sample_rate: int | None) -> list[str]:
-    """The hash of what is read where that is all there is, else ""."""
+def positions_of(rows: Any) -> npt.NDArray[np.intp]:
+    """Integer positions of rows that are given as such or as a boolean mask."""
+    import numpy as np
+
+    rows = np.asarray(rows)
+    return np.flatnonzero(rows) if rows.dtype == bool else rows.astype(np.intp)
+
+
+def _hash_of_whole(frame: pd.DataFrame, sample_rate: int | None) -> list[str]:
+    """The content hash where all of the file is read, else ""."""
     whole = (frame["channels"] == 1) & ((frame["sample_rate"] == sample_rate) | (sample_rate is None))
     return [str(content) if same else "" for content, same in zip(frame["content_hash"], whole, strict=True)]
 

@@ -76,7 +76,7 @@ def refuse_leaks(learnt: pd.DataFrame | None, clips: ClipSet, roles: Roles, expo
         known = part.frame[_is_known(part.frame, taught)]
         if len(known):
             first = known.iloc[0]
-            theirs = taught.get(first["content_hash"]) or taught[first["heard_hash"]]
+            theirs = taught.get(first["content_hash"]) or taught[first["audio_hash"]]
             raise UserError(
                 f"the model has learnt from {len(known)} of the {len(part)} clips that this benchmark {use}, the first "
                 f"is {first['path']} (to the model {theirs}); "
@@ -102,7 +102,7 @@ def _by_hash(frame: pd.DataFrame) -> dict[str, str]:
     """Names of clips by each of their hashes; models of before know their training clips by content hash only."""
     return {
         str(one): str(name)
-        for column in ("heard_hash", "content_hash")
+        for column in ("audio_hash", "content_hash")
         if column in frame
         for one, name in zip(frame[column], frame["clip_id"], strict=True)
         if one
@@ -112,4 +112,4 @@ def _by_hash(frame: pd.DataFrame) -> dict[str, str]:
 def _is_known(frame: pd.DataFrame, known: dict[str, str]) -> pd.Series[bool]:
     """Which clips have a hash that is known."""
     found = frame["content_hash"].isin(set(known))
-    return found | frame["heard_hash"].isin(set(known)) if "heard_hash" in frame else found
+    return found | frame["audio_hash"].isin(set(known)) if "audio_hash" in frame else found

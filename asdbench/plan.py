@@ -418,8 +418,12 @@ def checked_clips(table: pd.DataFrame, dataset: Dataset, store: Store, steps: St
     refuse_bad_names(paths)
     infos = store.inspect_files(paths, steps.advance)
     refuse_bad_files(paths, infos, dataset.channel)
-    heard = store.heard_hashes(paths, infos, dataset.sample_rate, dataset.channel)
-    return ClipSet.from_files(table, dataset.sample_rate, dataset.channel, infos=infos, heard=heard)
+
+    def on_read(done: int, total: int) -> None:
+        steps.advance(0, note=f"resampled {done} of {total}")
+
+    hashes = store.audio_hashes(paths, infos, dataset.sample_rate, dataset.channel, on_read)
+    return ClipSet.from_files(table, dataset.sample_rate, dataset.channel, infos=infos, audio_hashes=hashes)
 
 
 @contextmanager

@@ -65,7 +65,7 @@ def assign_roles(clips: ClipSet, holdout: Holdout) -> Roles:
     divide("anomaly", "anomalous test clips", ~train & anomaly & ~follows, amount)
     roles = np.where(held, "pool", np.where(train, "fit", "test"))
     labelled = np.char.add(roles.astype(str), np.where(anomaly, ", anomaly", ""))
-    columns = (frame[name] for name in ("path", "content_hash", "heard_hash"))
+    columns = (frame[name] for name in ("path", "content_hash", "audio_hash"))
     refuse_shared_audio(zip(labelled.tolist(), *columns, strict=True))
     fit = clips.select((roles == "fit") & normal)
     if not len(fit):
@@ -77,10 +77,10 @@ def assign_roles(clips: ClipSet, holdout: Holdout) -> Roles:
 
 
 def refuse_shared_audio(uses: Iterable[tuple[str, str, str, str]]) -> None:
-    """Check that no audio has two roles, neither as a whole nor as it is read.
+    """Check that no audio has two roles: neither a whole file nor the audio that is read of it.
 
     Args:
-        uses: (role, path, content hash, hash of what is read) of each clip.
+        uses: (role, path, content hash, audio hash) of each clip.
 
     Raises:
         UserError: names the two files.

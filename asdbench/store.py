@@ -18,16 +18,17 @@ from pathlib import Path
 from typing import Any
 
 from asdbench import audio
+from asdbench.audio_hash import hashes_of, how_read, is_read_whole
 from asdbench.errors import UserError
 from asdbench.folders import locked, remove_abandoned, temporary_folder
-from asdbench.heard_hash import heard_hashes, is_read_as_it_is
 
 FORMAT = 1
 """Part of every key; to be raised when artefacts of before cannot be used any more."""
 
 _MANIFEST = "artefact.json"
 _TABLE = "audio_1"  # another number when `asdbench.audio.inspect` finds other things
-_HEARD = "heard_1"  # another number when `asdbench.heard_hash` gives other hashes
+_AT_ONCE = 256  # files
+_READ = "read_1"  # another number when `asdbench.audio_hash` gives other hashes
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _DISK_ERRORS = {
     errno.ENOSPC: "the disk is full",
@@ -209,30 +210,40 @@ class Store:
             )
         return [infos[position] for position in range(len(paths))]
 
-    def heard_hashes(
-        self, paths: Sequence[str], infos: Sequence[audio.AudioInfo], sample_rate: int | None, channel: audio.Channel
+    def audio_hashes(
+        self,
+        paths: Sequence[str],
+        infos: Sequence[audio.AudioInfo],
+        sample_rate: int | None,
+        channel: audio.Channel,
+        progress: Callable[[int, int], None] = lambda done, total: None,
     ) -> list[str]:
-        """Hashes of what is read of sound audio files, computed for those only that changed; see `inspect_files`.
+        """Audio hashes of sound files, computed for those only that changed; see `inspect_files`.
 
         Args:
             infos: what `inspect_files` gave.
             sample_rate: at which the files are read, in Hz; None for their own.
             channel: that is read.
+            progress: called with the numbers of files that were read and are to be read.
         """
-        how = json.dumps([sample_rate, channel])
-        found = {row: info.content_hash for row, info in enumerate(infos) if is_read_as_it_is(info, sample_rate)}
+        how = how_read(sample_rate, channel)
+        found = {row: info.content_hash for row, info in enumerate(infos) if is_read_whole(info, sample_rate)}
         rest = [row for row in range(len(paths)) if row not in found]
-        if rest:
-            query = f"SELECT path, content, hash FROM {_HEARD} WHERE how = ?"
+        if not rest:
+            return [found[row] for row in range(len(paths))]
+        query = f"SELECT path, content, hash FROM {_READ} WHERE how = ?"
+        with self._index() as index:
+            known = {(path, content): one for path, content, one in index.execute(query, (how,))}
+        found |= {row: known[key] for row in rest if (key := (paths[row], infos[row].content_hash)) in known}
+        fresh = [row for row in rest if row not in found]
+        for start in range(0, len(fresh), _AT_ONCE):  # what was read before an interruption is kept
+            part = fresh[start : start + _AT_ONCE]
+            hashes = hashes_of([paths[row] for row in part], [infos[row] for row in part], sample_rate, channel)
+            found |= zip(part, hashes, strict=True)
             with self._index() as index:
-                known = {(path, content): one for path, content, one in index.execute(query, (how,))}
-            found |= {row: known[key] for row in rest if (key := (paths[row], infos[row].content_hash)) in known}
-            fresh = [row for row in rest if row not in found]
-            picked = [paths[row] for row in fresh], [infos[row] for row in fresh]
-            found |= zip(fresh, heard_hashes(*picked, sample_rate, channel), strict=True)
-            with self._index() as index:
-                rows = [(paths[row], how, infos[row].content_hash, found[row]) for row in fresh]
-                index.executemany(f"INSERT OR REPLACE INTO {_HEARD} VALUES (?, ?, ?, ?)", rows)
+                rows = [(paths[row], how, infos[row].content_hash, found[row]) for row in part]
+                index.executemany(f"INSERT OR REPLACE INTO {_READ} VALUES (?, ?, ?, ?)", rows)
+            progress(start + len(part), len(fresh))
         return [found[row] for row in range(len(paths))]
 
     @contextmanager
@@ -246,7 +257,7 @@ class Store:
                     " (path TEXT PRIMARY KEY, size INTEGER, mtime INTEGER, ctime INTEGER, info TEXT)"
                 )
                 index.execute(
-                    f"CREATE TABLE IF NOT EXISTS {_HEARD}"
+                    f"CREATE TABLE IF NOT EXISTS {_READ}"
                     " (path TEXT, how TEXT, content TEXT, hash TEXT, PRIMARY KEY (path, how))"
                 )
                 yield index

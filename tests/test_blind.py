@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 from sklearn.metrics import roc_auc_score
 
 import asdbench
@@ -144,14 +145,23 @@ def test_nothing_that_a_detector_reaches_through_its_clips_tells_labels(clips: C
     assert telling(clips.without_labels(), words)  # its files
     assert not telling(hidden, words)
     for row in range(len(clips)):
+        assert np.array_equal(hidden.waveform(row), clips.waveform(row))
+    assert list(tmp_path.glob("*.wav")) == []  # nothing is written that nobody asks for
+    for row in range(len(clips)):
         copy = Path(hidden.file(row))
         assert not copy.is_symlink()
         assert copy.stat().st_nlink == 1
-        assert copy.read_bytes() == Path(clips.file(row)).read_bytes()
-        assert hidden.frame["path"].iat[row] == str(copy)
+        assert np.array_equal(audio.read(copy), clips.waveform(row))
     assert hidden.frame["clip_id"].is_unique
     assert (hidden.frame["machine"] == clips.frame["machine"]).all()
+    assert set(hidden.frame["path"]) == {""}
+    some = hidden.select([5, 3])
+    assert np.array_equal(some.waveform(1), clips.waveform(3))
+    assert [some.file(0), some.file(1)] == [hidden.file(5), hidden.file(3)]
+    some.waveform(1)[:] = 0  # what a detector does to its array stays there
     assert np.array_equal(hidden.waveform(3), clips.waveform(3))
+    other = ClipSet.concat([hidden.where(machine="example"), some])
+    assert np.array_equal(other.waveform(3), clips.waveform(3))
 
 
 def test_copies_of_one_recording_have_names_of_their_own(tmp_path: Path) -> None:
@@ -247,3 +257,43 @@ def test_a_run_scores_blind_and_says_what_scores_depend_on(spec_data: dict[str, 
     stored = asdbench.load(results.folder).heard.dependence
     assert list(stored["on"]) == list(found["on"])
     assert (results.folder / "dependence.csv").read_text().count("\n") == 4
+
+
+@pytest.mark.parametrize(
+    ("suffix", "subtype"),
+    [("wav", "PCM_16"), ("wav", "PCM_24"), ("wav", "FLOAT"), ("flac", "PCM_16"), ("ogg", "VORBIS")],
+)
+def test_a_copy_has_the_audio_of_its_file_and_nothing_else(tmp_path: Path, suffix: str, subtype: str) -> None:
+    file = tmp_path / f"recording.{suffix}"
+    with soundfile.SoundFile(file, "w", 16000, 2, subtype) as opened:
+        opened.title, opened.comment = "anomaly", "recorded after the fan was broken"
+        opened.write(np.random.default_rng(0).normal(0, 0.1, (8001, 2)))
+    assert b"broken" in file.read_bytes()
+    row = {"clip_id": "a", "path": str(file), "machine": "fan", "section": "00", "domain": "source", "split": "test"}
+    clips = ClipSet.from_files([row | {"condition": "anomaly", "attributes": {}}], channel=1)
+    folder = tmp_path / "hidden"
+    folder.mkdir()
+    copy = Path(blind.hidden_copies(clips, folder).file(0))
+    data = copy.read_bytes()
+    assert copy.suffix == ".wav"
+    assert not any(word in data for word in (b"broken", b"anomaly", b"LIST"))
+    assert np.array_equal(audio.read(copy), audio.read(file, None, 1))
+    assert soundfile.info(copy).channels == 1
+
+
+def test_a_disk_that_is_full_while_clips_are_scored_again_is_no_dependence(clips: ClipSet, monkeypatch: Any) -> None:
+    class FileReading(Level):
+        """Reads files by itself."""
+
+        def score(self, clips: ClipSet) -> np.ndarray:
+            return np.array([audio.read(clips.file(row)).std() for row in range(len(clips))], dtype=np.float64)
+
+    scores = blind.score_blind(FileReading(), clips)
+    assert np.array_equal(scores, Level().score(clips))
+
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(audio, "write", full)
+    with pytest.raises(blind.CopyError, match=r"No space left on device; TMPDIR can name another folder"):
+        blind.dependence(FileReading(), clips, scores)

@@ -115,7 +115,7 @@ def row(number: int, **own: object) -> dict[str, object]:
     values = {
         "clip_id": f"fan/{number}.wav",
         "content_hash": f"hash {number}",
-        "heard_hash": f"heard {number}",
+        "audio_hash": f"audio {number}",
         "caption": 'a "fan", broken',
     }
     return labels | values | {"attributes": {"vel": "6", "ä": "ö,"}, "fault": "clogging", "severity": None} | own

@@ -30,7 +30,7 @@ def row(number: int, **own: Any) -> dict[str, Any]:
     values = {
         "clip_id": f"fan/{number}.wav",
         "content_hash": f"hash {number}",
-        "heard_hash": f"heard {number}",
+        "audio_hash": f"audio {number}",
         "caption": 'a "fan", broken',
     }
     return labels | values | {"attributes": {"vel": "6", "ä": "ö,"}, "fault": "clogging", "severity": None} | own
@@ -51,8 +51,8 @@ def test_the_table_is_read_back(tmp_path: Path) -> None:
 
 def test_a_table_of_before_has_no_hash_of_what_is_read(tmp_path: Path) -> None:
     path, seal = written(tmp_path, [row(0)])
-    pd.read_csv(path).drop(columns="heard_hash").to_csv(path, index=False)
-    assert list(read_table(path, seal)["heard_hash"]) == [""]
+    pd.read_csv(path).drop(columns="audio_hash").to_csv(path, index=False)
+    assert list(read_table(path, seal)["audio_hash"]) == [""]
     assert list(read_table(path, seal)["content_hash"]) == ["hash 0"]
 
 

@@ -1,4 +1,4 @@
-"""The hash of what is read of a file, and where it stands in for the hash of the file."""
+"""The hash of the audio as it is read, and where it stands in for the hash of the file."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import soundfile
 
 import asdbench
 from asdbench import ClipSet, GeneratedClip, Generator, UserError, audio, plugins
+from asdbench.audio_hash import audio_hash
 from asdbench.exposure import refuse_leaks
-from asdbench.heard_hash import heard_hash
 from asdbench.roles import assign_roles
 from asdbench.spec import Holdout
 from asdbench.store import Store
@@ -24,10 +24,10 @@ def noise(seed: int, samples: int = 8000, channels: int = 1) -> np.ndarray:
 
 
 def hash_of(path: Path, rate: int | None = 16000, channel: Any = 0) -> str:
-    return heard_hash(str(path), audio.inspect(path), rate, channel)
+    return audio_hash(str(path), audio.inspect(path), rate, channel)
 
 
-def test_the_hash_is_that_of_the_mono_file_that_holds_what_is_read(tmp_path: Path) -> None:
+def test_the_hash_is_that_of_the_mono_file_with_the_audio_that_is_read(tmp_path: Path) -> None:
     eight = noise(0, 24000, 8)
     soundfile.write(tmp_path / "eight.wav", eight, 48000, subtype="FLOAT")
     for channel in (0, 3, "mean"):
@@ -42,12 +42,12 @@ def test_the_hash_is_that_of_the_mono_file_that_holds_what_is_read(tmp_path: Pat
 
 def test_clip_sets_have_the_hash_and_tables_of_before_too(tmp_path: Path) -> None:
     clips = example_clips(tmp_path, 2, 1, "test")
-    assert list(clips.frame["heard_hash"]) == list(clips.frame["content_hash"])
-    older = clips.frame.drop(columns="heard_hash")
-    assert list(ClipSet(older, 16000).frame["heard_hash"]) == list(clips.frame["content_hash"])
-    assert set(ClipSet(older, 8000).frame["heard_hash"]) == {""}
+    assert list(clips.frame["audio_hash"]) == list(clips.frame["content_hash"])
+    older = clips.frame.drop(columns="audio_hash")
+    assert list(ClipSet(older, 16000).frame["audio_hash"]) == list(clips.frame["content_hash"])
+    assert set(ClipSet(older, 8000).frame["audio_hash"]) == {""}
     assert ClipSet(older, 16000).content_id() == clips.content_id()
-    assert set(clips.without_labels().frame["heard_hash"]) == {""}
+    assert set(clips.without_labels().frame["audio_hash"]) == {""}
 
 
 def stereo(clips: ClipSet, row: int, path: Path, **labels: str) -> dict[str, Any]:
@@ -66,7 +66,7 @@ def test_a_recording_that_is_stereo_in_one_role_and_mono_in_the_other_is_refused
         clips.frame.index[clips.frame["clip_id"] == assign_roles(clips, Holdout()).test.frame["clip_id"][test]][0]
     )
     twin = ClipSet.from_files([stereo(clips, row, tmp_path / "twin.wav", split="train", condition="normal")])
-    assert twin.frame["content_hash"][0] != clips.frame["content_hash"][row] == twin.frame["heard_hash"][0]
+    assert twin.frame["content_hash"][0] != clips.frame["content_hash"][row] == twin.frame["audio_hash"][0]
     with pytest.raises(
         UserError, match=r"twin\.wav \(detector training\), the same in the channel .* that are read; rem"
     ):
@@ -77,16 +77,16 @@ def test_a_model_that_has_learnt_a_test_clip_in_another_file_is_refused(tmp_path
     clips = ClipSet.concat([example_clips(tmp_path, 12, 0, "train"), example_clips(tmp_path, 10, 8, "test")])
     roles = assign_roles(clips, Holdout())
     twin = ClipSet.from_files([stereo(roles.test, 0, tmp_path / "twin.wav")])
-    columns = ["clip_id", "machine", "condition", "content_hash", "heard_hash"]
+    columns = ["clip_id", "machine", "condition", "content_hash", "audio_hash"]
     with pytest.raises(UserError, match=r"1 of the 9 clips that this benchmark tests on.*\(to the model twin\.wav\)"):
         refuse_leaks(twin.frame[columns], clips, roles, "same-machine")
-    older = twin.frame[columns].drop(columns="heard_hash")  # knows its clips by the whole file only
+    older = twin.frame[columns].drop(columns="audio_hash")  # knows its clips by the whole file only
     refuse_leaks(older, clips, roles, "same-machine")
     # The benchmark has the stereo file, an older model learnt from the mono one.
     row = int(roles.test.frame.index[0])
     other = ClipSet.concat([roles.test.select(np.arange(len(roles.test)) != row), twin])
     swapped = type(roles)(fit=roles.fit, test=other, pool=roles.pool)
-    mono = roles.test.select([row]).frame[columns].drop(columns="heard_hash")
+    mono = roles.test.select([row]).frame[columns].drop(columns="audio_hash")
     with pytest.raises(UserError, match="1 of the 9 clips that this benchmark tests on"):
         refuse_leaks(mono, clips, swapped, "same-machine")
     hidden = twin.frame[columns].assign(condition="normal", machine="other")
@@ -105,17 +105,17 @@ def test_the_store_remembers_hashes_of_files_that_are_not_read_as_they_are(tmp_p
         paths.append(str(tmp_path / f"{index}.wav"))
         soundfile.write(paths[-1], noise(index, channels=channels), 16000, subtype="FLOAT")
     infos = store.inspect_files(paths)
-    first = store.heard_hashes(paths, infos, 16000, 0)
-    assert first == [heard_hash(path, info, 16000, 0) for path, info in zip(paths, infos, strict=True)]
+    first = store.audio_hashes(paths, infos, 16000, 0)
+    assert first == [audio_hash(path, info, 16000, 0) for path, info in zip(paths, infos, strict=True)]
     read = []
-    monkeypatch.setattr("asdbench.heard_hash.read", lambda path, *how: read.append(path) or audio.read(path, *how))
-    assert store.heard_hashes(paths, infos, 16000, 0) == first
+    monkeypatch.setattr("asdbench.audio_hash.read", lambda path, *how: read.append(path) or audio.read(path, *how))
+    assert store.audio_hashes(paths, infos, 16000, 0) == first
     assert read == []
-    assert store.heard_hashes(paths, infos, 16000, 1)[1] != first[1]
+    assert store.audio_hashes(paths, infos, 16000, 1)[1] != first[1]
     assert sorted(read) == paths[1:]
     read.clear()
     soundfile.write(paths[2], noise(7, channels=2), 16000, subtype="FLOAT")
-    again = store.heard_hashes(paths, store.inspect_files(paths), 16000, 0)
+    again = store.audio_hashes(paths, store.inspect_files(paths), 16000, 0)
     assert read == paths[2:]
     assert again[:2] == first[:2] and again[2] != first[2]
 
