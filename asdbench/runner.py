@@ -154,7 +154,7 @@ def _conclude(
     # Runs of the same spec on the same data share a folder; when either changes there is a new one.
     identity = key_of(spec=resolved, units=sorted(plan.units))[:12]
     folder = runs / loaded.spec.name / identity
-    comparison = compare_scores(resolved, scores, problems, gather(loaded, plan, store, failures))
+    comparison = compare_scores(resolved, scores, problems, gather(loaded, plan, store, failures, progress))
     results = Results(folder, resolved, scores, generated, problems, comparison)
     keys: dict[str, Any] = {"store": str(store.root), "clips": plan.clips, "detectors": _identities(loaded, plan)}
     keys["scores"] = [

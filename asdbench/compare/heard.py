@@ -44,6 +44,14 @@ ROLE_COLUMNS = ("machine", "role", "condition", "n_clips")
 DEPENDENCE_COLUMNS = ("machine", "detector", "seed", "on", "difference", "clip_id", "reason")
 """Columns of the table of detectors whose scores depend on more than the clip; see `asdbench.blind.Dependence`."""
 
+NEAR_COLUMNS = ("machine", "generator", "seed", "clip_id", "twin", "twin_role", "similarity")
+"""Columns of the table of near copies: a test clip (``generator`` "real") or generated clip, and the most alike clip of
+another role ("detector training", "pool" or "test") that holds the same recording; see `asdbench.near_copies`."""
+
+LEVEL_COLUMNS = ("machine", "generator", "seed", "n_clips", "n_beyond", "peak")
+"""Columns of the table of levels of generated clips: how many have samples beyond full scale, and the
+largest sample."""
+
 
 @dataclass(frozen=True)
 class Heard:
@@ -55,6 +63,8 @@ class Heard:
         costs: with `COST_COLUMNS`.
         roles: with `ROLE_COLUMNS`.
         dependence: with `DEPENDENCE_COLUMNS`.
+        near: with `NEAR_COLUMNS`.
+        levels: with `LEVEL_COLUMNS`.
     """
 
     quality: pd.DataFrame
@@ -62,6 +72,8 @@ class Heard:
     costs: pd.DataFrame
     roles: pd.DataFrame
     dependence: pd.DataFrame = field(default_factory=lambda: frame_of([], DEPENDENCE_COLUMNS))
+    near: pd.DataFrame = field(default_factory=lambda: frame_of([], NEAR_COLUMNS))
+    levels: pd.DataFrame = field(default_factory=lambda: frame_of([], LEVEL_COLUMNS))
 
     def save(self, folder: Path) -> None:
         """Write each table to ``<name>.parquet``."""

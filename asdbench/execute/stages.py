@@ -20,6 +20,7 @@ from asdbench.execute.examining import find_copies, measure_quality
 from asdbench.execute.job import Job, Progress, Task, build, load_clips, roles_of
 from asdbench.exposure import refuse_leaks, training_clips, without_hidden
 from asdbench.generation import name_rows, write_clips
+from asdbench.near_copies import TRACES, traces
 from asdbench.plan import CLIPS, FILES
 from asdbench.plugins import Request, Training
 from asdbench.roles import Roles, assign_roles
@@ -77,6 +78,7 @@ def _make_clips(job: Job) -> None:
         raise UserError(str(error).replace(f"{folder}{os.sep}", "")) from error
     assign_roles(clips, Holdout(**task["holdout"]))
     clips.save(folder / CLIPS, folder)
+    traces(clips).save(folder / TRACES)
 
 
 def _fit(job: Job) -> None:
@@ -120,7 +122,9 @@ def _generate(job: Job) -> dict[str, Any]:
         done += 1
         job.progress(done, len(rows), "")
 
-    write_clips(generator, request, job.folder, on_clip).save(job.folder / CLIPS, job.folder)
+    made = write_clips(generator, request, job.folder, on_clip)
+    made.save(job.folder / CLIPS, job.folder)
+    traces(made).save(job.folder / TRACES)
     return {"parameters": generator.parameters(model)}
 
 

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from asdbench.frames import records
-from asdbench.report.table import DASH, Table
+from asdbench.report.table import DASH, Table, as_tuple
 
 if TYPE_CHECKING:
     from asdbench.compare import Comparison
@@ -36,4 +36,53 @@ def dependence(comparison: Comparison) -> Table:
         ]
         if rows
         else [],
+    )
+
+
+def near_copies(comparison: Comparison) -> Table:
+    """Test clips and generated clips that hold the same recording as a clip of another role."""
+    frame = comparison.heard.near
+    rows = []
+    for key, found in frame.groupby(["machine", "generator", "twin_role"], sort=False):
+        machine, source, role = map(str, as_tuple(key))
+        top = records(found.nlargest(1, "similarity"))[0]
+        pair = f"{top['clip_id']} and {top['twin']}"
+        rows.append([machine, source, role, str(len(found)), f"{top['similarity']:.3f}", pair])
+    return Table(
+        "near_copies",
+        "Clips of two roles that hold the same recording",
+        ["Machine", "Clips", "near copies of", "count", "similarity", "the most alike"],
+        rows,
+        [],
+        frame,
+        3,
+        [
+            "Near copies: the same recording at another level, start, rate or file format, or a cut of it; similarity "
+            "1 is a copy. A detector that has learnt a test clip, or a generator that gives one out, makes the figures "
+            "too good. Clips of one recording need one value in the column `group`: then they have one role. "
+            "near_copies.csv names all pairs."
+        ]
+        if rows
+        else [],
+    )
+
+
+def beyond_full_scale(comparison: Comparison) -> Table:
+    """Generators that make clips with samples beyond full scale."""
+    frame = comparison.heard.levels
+    loud = frame[frame["n_beyond"] > 0]
+    rows = []
+    for (machine, generator), found in loud.groupby(["machine", "generator"], sort=False):
+        every = frame[(frame["machine"] == machine) & (frame["generator"] == generator)]
+        count = f"{int(found['n_beyond'].sum())} of {int(every['n_clips'].sum())}"
+        rows.append([str(machine), str(generator), count, f"{found['peak'].max():.3g}"])
+    return Table(
+        "beyond_full_scale",
+        "Generated clips beyond full scale",
+        ["Machine", "Generator", "clips", "largest sample"],
+        rows,
+        [],
+        loud,
+        2,
+        ["Full scale is 1: a recorder would clip these samples; detectors are given them as they are."] if rows else [],
     )
