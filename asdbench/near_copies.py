@@ -5,9 +5,9 @@ these fluctuations: band levels in dB at 25 frames a second, less their own mean
 bands, compressed so that knocks count no more than noise. The largest correlation of two traces over all shifts in time
 is near 0 for different recordings and near 1 for a copy. It is computed by FFT over time, for all pairs at once.
 
-Found are copies that are louder, softer, inverted, shifted, resampled, filtered, coded (OGG, MP3), with noise some 10 dB
-below the sound, and cuts that share most of the shorter clip. Not found are copies at another speed or pitch, and cuts
-of one recording that have no moment in common: these hold no common audio, only the column ``group`` can tell them.
+Found are copies that are louder, softer, inverted, shifted, resampled, filtered, coded (OGG, MP3), or have noise some
+10 dB below the sound, and cuts that share most of the shorter clip. Not found are copies at another speed or pitch, and
+cuts of one recording that have no moment in common: these share no audio, and only the column ``group`` can tell them.
 """
 
 from __future__ import annotations

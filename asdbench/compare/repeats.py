@@ -22,7 +22,7 @@ def without_repeats(scores: pd.DataFrame) -> pd.DataFrame:
     """
     if not {*_SET, "clip_id", "content_hash"} <= set(scores.columns):
         return scores
-    ordered = scores.sort_values("clip_id", kind="stable")
+    ordered = scores.reset_index(drop=True).sort_values("clip_id", kind="stable")
     repeated = ordered.duplicated([*_SET, "content_hash"]) & ~ordered.duplicated([*_SET, "clip_id"])
     repeated &= (ordered["split"] == "test") & (ordered["content_hash"] != "")
-    return scores[~repeated.reindex(scores.index)]
+    return scores[~repeated.sort_index().to_numpy()]
