@@ -122,6 +122,14 @@ def duration(path: str | Path) -> float | None:
         return None
 
 
+def hash_of_samples(samples: npt.NDArray[np.float32], sample_rate: int) -> str:
+    """BLAKE2b over sample rate, shape and samples, shape (num_samples, channels), as hexadecimal digits."""
+    num_samples, channels = samples.shape
+    digest = hashlib.blake2b(struct.pack("<qqq", sample_rate, channels, num_samples), digest_size=16)
+    digest.update(np.ascontiguousarray(samples).data)
+    return digest.hexdigest()
+
+
 def inspect_all(paths: Sequence[str], advance: Callable[[int], None] = lambda count: None) -> Iterator[AudioInfo]:
     """Inspect files, two at a time, and yield what was found of each, in order.
 

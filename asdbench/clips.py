@@ -13,10 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from asdbench import audio
 from asdbench.audio import Channel, Waveform
+from asdbench.audio_hash import hashes_of
 from asdbench.errors import UserError
 from asdbench.inspection import refuse_bad_files
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     import pandas as pd
 
 LABELS = ("clip_id", "path", "machine", "section", "domain", "split", "condition", "attributes")
@@ -27,7 +30,9 @@ ORIGIN = ("source", "provenance")
 """Columns that say who made the clip."""
 GROUP = "group"
 """Column that a dataset may provide: what must not be divided between roles, such as a recording."""
-COLUMNS = (*LABELS, GROUP, *MEASURED, *ORIGIN)
+AUDIO_HASH = "audio_hash"
+"""Column with the hash of the audio as it is read; see `asdbench.audio_hash`."""
+COLUMNS = (*LABELS, GROUP, *MEASURED, AUDIO_HASH, *ORIGIN)
 
 DOMAINS = ("source", "target", "none", "unknown")
 SPLITS = ("train", "test")
@@ -49,6 +54,7 @@ class ClipSet:
             - ``attributes``: a mapping such as ``{"vel": "6", "loc": "A"}``;
             - ``group``: clips of one group, such as the cuts of a recording, have one role; by default ``clip_id``;
             - ``content_hash``: hash of the decoded audio; ``sample_rate``, ``channels``, ``num_samples``: of the file;
+            - ``audio_hash``: hash of the audio as it is read (one channel, resampled), "" where that is not known;
             - ``source``: "real" or the name of the generator that made the clip; ``provenance``: how it was made.
         sample_rate: rate in Hz at which waveforms are returned, None for each file's own.
         channel: channel that is returned, an index or "mean".
@@ -72,13 +78,15 @@ class ClipSet:
         """
         if GROUP not in frame.columns and "clip_id" in frame.columns:
             frame = frame.assign(**{GROUP: frame["clip_id"]})
+        if AUDIO_HASH not in frame.columns and set(MEASURED) <= set(frame.columns):  # tables of before had none
+            frame = frame.assign(**{AUDIO_HASH: _hash_of_whole(frame, sample_rate)})
         missing = [name for name in COLUMNS if name not in frame.columns]
         if missing:
             raise ValueError(f"a ClipSet needs the columns {missing}")
         self.frame = frame.reset_index(drop=True)
         self.sample_rate = sample_rate
         self.channel = channel
-        self._files = list(frame["path"]) if files is None else list(files)
+        self._files: Sequence[str] = list(frame["path"]) if files is None else list(files)
 
     @classmethod
     def from_files(
@@ -88,12 +96,14 @@ class ClipSet:
         channel: Channel = 0,
         source: str = "real",
         infos: Sequence[audio.AudioInfo] | None = None,
+        audio_hashes: Sequence[str] | None = None,
     ) -> ClipSet:
         """Build a clip set from label rows, measuring every file.
 
         Args:
             labels: rows with the columns of `LABELS`, and "group" and "provenance" where there are any.
             infos: what `asdbench.audio.inspect` says of each file, where that is known already.
+            audio_hashes: the column ``audio_hash``, where that is known already.
 
         Raises:
             UserError: files cannot be used; the message names them (see `asdbench.inspection.BadClipsError`).
@@ -118,6 +128,11 @@ class ClipSet:
         refuse_bad_files(table["path"], infos, channel, sample_rate)
         measured = pd.DataFrame(
             [(i.content_hash, i.sample_rate, i.channels, i.num_samples) for i in infos], columns=list(MEASURED)
+        )
+        measured[AUDIO_HASH] = (
+            list(audio_hashes)
+            if audio_hashes is not None
+            else hashes_of(list(table["path"]), infos, sample_rate, channel)
         )
         table = pd.concat([table.reset_index(drop=True), measured], axis=1)
         table["source"] = source
@@ -151,10 +166,7 @@ class ClipSet:
 
     def select(self, rows: Any) -> ClipSet:
         """Return the clips at ``rows``: integer positions, in the order given, or a boolean mask."""
-        import numpy as np
-
-        rows = np.asarray(rows)
-        positions = np.flatnonzero(rows) if rows.dtype == bool else rows.astype(int)
+        positions = positions_of(rows)
         files = [self._files[position] for position in positions]
         return ClipSet(self.frame.iloc[positions], self.sample_rate, self.channel, files=files)
 
@@ -166,16 +178,15 @@ class ClipSet:
         return self.select(mask.to_numpy(dtype=bool))
 
     def without_labels(self) -> ClipSet:
-        """Return the clips as a detector may see them: the table tells machine, section and audio format, nothing else.
+        """Return the clips with a table that tells machine, section and audio format, nothing else.
 
-        This is the rule of DCASE Task 2 from 2022 on, where neither condition, domain nor attributes of a test clip
-        may be used. Names and paths are blanked too, since they hold the labels.
+        Where the audio is, `file` still says; what a detector scores hides that, too (`asdbench.blind`).
         """
         import pandas as pd
 
         names = [f"clip {index}" for index in range(len(self))]
         frame = self.frame.assign(
-            clip_id=names, group=names, path="", content_hash="", source="unknown", split="unknown"
+            clip_id=names, group=names, path="", content_hash="", audio_hash="", source="unknown", split="unknown"
         )
         frame = frame.assign(condition="unknown", domain="unknown")
         for column in _JSON_COLUMNS:
@@ -214,7 +225,7 @@ class ClipSet:
         digest = hashlib.blake2b(json.dumps([self.sample_rate, self.channel]).encode(), digest_size=16)
         # Clips that are groups of their own have the identity that they had before there were groups.
         grouped = not (self.frame[GROUP] == self.frame["clip_id"]).all()
-        columns = [name for name in COLUMNS if name != "path" and (grouped or name != GROUP)]
+        columns = [name for name in COLUMNS if name not in ("path", AUDIO_HASH) and (grouped or name != GROUP)]
         for row in self.frame[columns].itertuples(index=False):
             digest.update(json.dumps(row, sort_keys=True, default=str).encode())
         return digest.hexdigest()
@@ -242,6 +253,20 @@ class ClipSet:
         if root is not None:
             frame["path"] = [str(root / name) for name in frame["path"]]
         return cls(frame, **json.loads(path.with_suffix(".json").read_text()))
+
+
+def positions_of(rows: Any) -> npt.NDArray[np.intp]:
+    """Integer positions of rows that are given as such or as a boolean mask."""
+    import numpy as np
+
+    rows = np.asarray(rows)
+    return np.flatnonzero(rows) if rows.dtype == bool else rows.astype(np.intp)
+
+
+def _hash_of_whole(frame: pd.DataFrame, sample_rate: int | None) -> list[str]:
+    """The content hash where all of the file is read, else ""."""
+    whole = (frame["channels"] == 1) & ((frame["sample_rate"] == sample_rate) | (sample_rate is None))
+    return [str(content) if same else "" for content, same in zip(frame["content_hash"], whole, strict=True)]
 
 
 def refuse_bad_names(paths: Iterable[str]) -> None:

@@ -1,4 +1,4 @@
-"""What generators may have heard of the machines that they are judged on, enforced by content hash.
+"""What generators may have heard of the machines that they are judged on, enforced by hashes of clips.
 
 Detector training clips and test clips are out of bounds for every generator. Of the clips that are kept for generators
 (the pool), the exposure of a benchmark says whose anomalies they may use:
@@ -71,27 +71,45 @@ def refuse_leaks(learnt: pd.DataFrame | None, clips: ClipSet, roles: Roles, expo
             "the model does not say which clips it has learnt from, so nobody can tell whether test clips are among "
             "them; expected a model with its list of training clips"
         )
-    taught = dict(zip(learnt["content_hash"], learnt["clip_id"], strict=True))
+    taught = _by_hash(learnt)
     for use, part in (("tests on", roles.test), ("trains detectors on", roles.fit)):
-        known = part.frame[part.frame["content_hash"].isin(set(taught))]
+        known = part.frame[_is_known(part.frame, taught)]
         if len(known):
             first = known.iloc[0]
+            theirs = taught.get(first["content_hash"]) or taught[first["audio_hash"]]
             raise UserError(
                 f"the model has learnt from {len(known)} of the {len(part)} clips that this benchmark {use}, the first "
-                f"is {first['path']} (to the model {taught[first['content_hash']]}); "
+                f"is {first['path']} (to the model {theirs}); "
                 "expected a model of other clips, such as trained with --spec"
             )
     if exposure == "same-machine":
         return
     machine = str(clips.frame["machine"].iat[0])
-    theirs = learnt["condition"] != "normal"
+    apart = learnt["condition"] != "normal"
     if exposure == "other-machines":
-        theirs &= learnt["machine"] == machine
-    hidden = clips.where(condition=["anomaly", "unknown"]).frame["content_hash"]  # whatever the model calls them
-    anomalies = learnt[theirs | learnt["content_hash"].isin(set(hidden))]
+        apart &= learnt["machine"] == machine
+    hidden = _by_hash(clips.where(condition=["anomaly", "unknown"]).frame)  # whatever the model calls them
+    anomalies = learnt[apart | _is_known(learnt, hidden)]
     if len(anomalies):
         whose = f"of {machine}" if exposure == "other-machines" else "of any machine"
         raise UserError(
             f"the model has learnt from {len(anomalies)} anomalous clips (the first is "
             f"{anomalies['clip_id'].iat[0]}), but with exposure '{exposure}' it may know no anomaly {whose}"
         )
+
+
+def _by_hash(frame: pd.DataFrame) -> dict[str, str]:
+    """Names of clips by each of their hashes; models of before know their training clips by content hash only."""
+    return {
+        str(one): str(name)
+        for column in ("audio_hash", "content_hash")
+        if column in frame
+        for one, name in zip(frame[column], frame["clip_id"], strict=True)
+        if one
+    }
+
+
+def _is_known(frame: pd.DataFrame, known: dict[str, str]) -> pd.Series[bool]:
+    """Which clips have a hash that is known."""
+    found = frame["content_hash"].isin(set(known))
+    return found | frame["audio_hash"].isin(set(known)) if "audio_hash" in frame else found

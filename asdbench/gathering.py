@@ -1,4 +1,4 @@
-"""Collects what the units of a run left in its store beside scores: audio quality, nearest clips, costs, counts."""
+"""Collects what the units of a run left in its store beside scores: audio quality, nearest clips, costs, and so on."""
 
 from __future__ import annotations
 
@@ -6,12 +6,22 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from asdbench.compare.heard import COST_COLUMNS, QUALITY_COLUMNS, ROLE_COLUMNS, Heard
+from asdbench.compare.heard import (
+    COST_COLUMNS,
+    DEPENDENCE_COLUMNS,
+    LEVEL_COLUMNS,
+    NEAR_COLUMNS,
+    QUALITY_COLUMNS,
+    ROLE_COLUMNS,
+    Heard,
+)
 from asdbench.compare.memorisation import NEAREST_COLUMNS
+from asdbench.copies_in_run import examine, say
 from asdbench.execute.examining import NEAREST, QUALITY
 from asdbench.execute.job import load_clips
 from asdbench.execute.stages import META
 from asdbench.frames import frame_of, records
+from asdbench.progress import Progress
 from asdbench.roles import assign_roles
 
 if TYPE_CHECKING:
@@ -23,14 +33,21 @@ if TYPE_CHECKING:
     from asdbench.store import Store
 
 
-def gather(loaded: LoadedSpec, plan: Plan, store: Store, failures: Sequence[Failure]) -> Heard:
-    """Collect the tables of a run from its store."""
+def gather(
+    loaded: LoadedSpec, plan: Plan, store: Store, failures: Sequence[Failure], progress: Progress | None = None
+) -> Heard:
+    """Collect the tables of a run from its store; near copies across roles are said on standard error."""
+    near, levels = examine(loaded, plan, store, progress or Progress(quiet=True))
+    say(near)
     reasons = {failure.unit.key: failure.reason for failure in failures}
     return Heard(
         quality=_quality(plan, store, reasons),
         nearest=_nearest(plan, store, reasons),
         costs=_costs(plan, store),
         roles=_roles(loaded, plan, store),
+        dependence=_dependence(plan, store),
+        near=frame_of(near, NEAR_COLUMNS),
+        levels=frame_of(levels, LEVEL_COLUMNS),
     )
 
 
@@ -90,6 +107,15 @@ def _costs(plan: Plan, store: Store) -> pd.DataFrame:
 def _facts(store: Store, key: str) -> dict[str, Any]:
     facts: dict[str, Any] = json.loads((store.path(key) / META).read_text())
     return facts
+
+
+def _dependence(plan: Plan, store: Store) -> pd.DataFrame:
+    rows = []
+    for use in plan.scores:
+        if store.has(use.key):
+            own = {"machine": use.machine, "detector": use.detector, "seed": use.seed}
+            rows += [own | found for found in _facts(store, use.key).get("dependence", [])]
+    return frame_of(rows, DEPENDENCE_COLUMNS).astype({"difference": "float64"})
 
 
 def _roles(loaded: LoadedSpec, plan: Plan, store: Store) -> pd.DataFrame:

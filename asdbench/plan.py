@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from asdbench.audio_hash import hashes_of
 from asdbench.clips import ClipSet
 from asdbench.errors import NotApplicableError, UserError, did_you_mean, warn
 from asdbench.exposure import model_for
@@ -19,7 +20,7 @@ from asdbench.progress import Progress
 from asdbench.roles import Roles, assign_roles
 from asdbench.seeding import derive_seed
 from asdbench.segments import file_of
-from asdbench.sound_clips import Inspect, SoundClips, sound_clips, tell_of_left_out
+from asdbench.sound_clips import Hashes, Inspect, SoundClips, sound_clips, tell_of_left_out
 from asdbench.spec import LoadedSpec
 from asdbench.store import Store, StoreError, file_stat, key_of
 
@@ -27,8 +28,9 @@ CLIPS, FILES = "clips.parquet", "files.json"
 """Files of a "clips" artefact: the table, and the state in which recordings on disk were found."""
 
 
-_QUALITY, _COPIES = 1, 1
-"""Versions of how audio quality and copies are computed: to be raised when that changes, so that both are made anew."""
+_CLIPS, _QUALITY, _COPIES, _SCORES = 2, 1, 1, 2
+"""Versions of how tables of clips, audio quality, copies and scores are computed: to be raised when that
+changes, so that they are made anew."""
 
 
 @dataclass(frozen=True)
@@ -127,6 +129,7 @@ def make_plan(loaded: LoadedSpec, store: Store, progress: Progress) -> Plan:
         loaded: the spec.
         store: remembers recordings that were inspected before.
         progress: shows how far the inspection is.
+        hashes: of the audio that is read.
 
     Raises:
         UserError: unknown machine, bad recordings, audio that would have two roles.
@@ -306,7 +309,7 @@ def _plan_detector(
         scored = {"generated": made} if made else {"fit": identity.fit, "test": identity.test}
         # What is looked up is found by these names.
         origin = {"origin": [source, seed]} if detector.looks_up else {}
-        key = key_of(stage="score", fitted=fitted, plugin=task["plugin"], scored=scored | origin)
+        key = key_of(stage="score", method=_SCORES, fitted=fitted, plugin=task["plugin"], scored=scored | origin)
         needs = (clips, fitted, *([made] if made else []))
         label = f"score {source} clips of {machine} with {name}, seed {seed}"
         score_task = task | {"fit": fitted, "generated": made} | origin
@@ -378,7 +381,7 @@ def plan_clips(plan: Plan, loaded: LoadedSpec, store: Store, progress: Progress)
     if loaded.dataset.makes_audio:
         return {machine: _plan_made_clips(plan, loaded, machine) for machine in plan.machines}
     store.prepare()
-    sound = listed_clips(loaded, plan.machines, store.inspect_files, store.root, progress)
+    sound = listed_clips(loaded, plan.machines, store.inspect_files, store.root, progress, store.audio_hashes)
     roles, plan.left_out = divided_clips(loaded, sound)
     plan.skipped = sound.skipped
     return {name: _plan_listed_clips(plan, name, sound.sets[name], own, store) for name, own in roles.items()}
@@ -403,7 +406,12 @@ def divided_clips(loaded: LoadedSpec, sound: SoundClips) -> tuple[dict[str, Role
 
 
 def listed_clips(
-    loaded: LoadedSpec, machines: Sequence[str], inspect: Inspect, folder: Path, progress: Progress
+    loaded: LoadedSpec,
+    machines: Sequence[str],
+    inspect: Inspect,
+    folder: Path,
+    progress: Progress,
+    hashes: Hashes = hashes_of,
 ) -> SoundClips:
     """The clips of machines whose recordings lie on disk, inspected.
 
@@ -413,13 +421,14 @@ def listed_clips(
         inspect: opens recordings.
         folder: see `asdbench.plugins.Dataset.clips`.
         progress: shows how far the inspection is.
+        hashes: of the audio that is read.
 
     Raises:
         BadClipsError: recordings cannot be used.
         UserError: the dataset lists what is no clip.
     """
     with _plugin_errors(loaded):
-        return sound_clips(machines, loaded.dataset, inspect, folder, progress)
+        return sound_clips(machines, loaded.dataset, inspect, folder, progress, hashes)
 
 
 def _plan_made_clips(plan: Plan, loaded: LoadedSpec, machine: str) -> Identity:
@@ -427,8 +436,9 @@ def _plan_made_clips(plan: Plan, loaded: LoadedSpec, machine: str) -> Identity:
     dataset, holdout = loaded.dataset, loaded.spec.holdout
     task = _task(dataset) | {"machine": machine}
     key = key_of(stage="clips", version=dataset.version, **task)
+    made = key_of(stage="clips", method=_CLIPS, version=dataset.version, **task)
     task |= {"holdout": holdout.model_dump()}
-    plan.clips[machine] = plan.add(Unit(key, "clips", f"make clips of {machine}", (), task))
+    plan.clips[machine] = plan.add(Unit(made, "clips", f"make clips of {machine}", (), task))
     # What cannot be looked at yet is identified by how it is made and divided.
     train = key_of(clips=key, seed=holdout.seed, train=holdout.train)
     test = key_of(clips=key, seed=holdout.seed, normal=holdout.normal, anomaly=holdout.anomaly)
@@ -442,7 +452,7 @@ def _plan_listed_clips(plan: Plan, machine: str, clips: ClipSet, roles: Roles, s
     # The artefact says where the recordings are and in what state they were found, so its key does too; the units that
     # use them are identified by content only.
     files = [[path, *file_stat(path)] for path in dict.fromkeys(map(file_of, clips.frame["path"]))]
-    key = key_of(stage="clips", content=clips.content_id(), files=files)
+    key = key_of(stage="clips", method=_CLIPS, content=clips.content_id(), files=files)
     plan.clips[machine] = plan.add(Unit(key, "clips", f"list clips of {machine}", (), {}))
     if not store.has(key):
         with store.publish(key, {"stage": "clips", "machine": machine}) as folder:

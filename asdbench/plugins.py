@@ -270,7 +270,11 @@ class Detector(Plugin):
         raise NotImplementedError
 
     def score(self, clips: ClipSet) -> npt.NDArray[np.floating]:
-        """Return one finite score a clip, shape (len(clips),); labels of ``clips`` are blanked."""
+        """Return one finite score a clip, shape (len(clips),).
+
+        The clips come in batches and in an order by hash; labels are blanked, and names and files are those of copies
+        that tell nothing (`asdbench.blind`). A score must depend on its clip and on what was learnt only.
+        """
         raise NotImplementedError
 
     def get_state(self) -> dict[str, Any]:

@@ -35,7 +35,7 @@ def of_folder(
     """
     reader = build_plugin(plugins.datasets.get(dataset), [f"root={str(root)!r}", *assignments])
     chosen = _chosen(machines, reader.machines(), str(root))
-    sound = sound_clips(chosen, reader, store.inspect_files, store.root, progress)
+    sound = sound_clips(chosen, reader, store.inspect_files, store.root, progress, store.audio_hashes)
     tell_of_left_out(sound.left_out)
     return ClipSet.concat(list(sound.sets.values()))
 
@@ -66,7 +66,9 @@ def normal_of_folder(
     if normal.empty:
         raise UserError(f"{root}: {name} has no normal training clip ({len(table)} clips found)")
     table = normal.reset_index(drop=True)
-    return listed_sound_clips({name: table}, reader, store.inspect_files, progress, divided=False).sets[name]
+    return listed_sound_clips(
+        {name: table}, reader, store.inspect_files, progress, store.audio_hashes, divided=False
+    ).sets[name]
 
 
 def of_benchmark(loaded: LoadedSpec, machines: Sequence[str], store: Store, progress: Progress) -> ClipSet:

@@ -69,7 +69,8 @@ def assign_roles(clips: ClipSet, holdout: Holdout) -> Roles:
     divide("anomaly", "anomalous test clips", ~train & anomaly & ~follows, amount)
     roles = np.where(held, "pool", np.where(train, "fit", "test"))
     labelled = np.char.add(roles.astype(str), np.where(anomaly, ", anomaly", ""))
-    refuse_shared_audio(zip(labelled.tolist(), frame["path"], frame["content_hash"], strict=True))
+    columns = (frame[name] for name in ("path", "content_hash", "audio_hash"))
+    refuse_shared_audio(zip(labelled.tolist(), *columns, strict=True))
     if shared := overlaps(frame["path"].tolist(), roles.tolist()):
         pairs = pairs_named([f"{one} and {other}" for one, other in shared])
         raise UserError(
@@ -85,23 +86,27 @@ def assign_roles(clips: ClipSet, holdout: Holdout) -> Roles:
     return Roles(fit=fit, test=clips.select(roles == "test"), pool=clips.select(roles == "pool"), notes=tuple(notes))
 
 
-def refuse_shared_audio(uses: Iterable[tuple[str, str, str]]) -> None:
-    """Check that no audio has two roles.
+def refuse_shared_audio(uses: Iterable[tuple[str, str, str, str]]) -> None:
+    """Check that no audio has two roles: neither a whole file nor the audio that is read of it.
 
     Args:
-        uses: (role, path, content hash) of each clip.
+        uses: (role, path, content hash, audio hash) of each clip.
 
     Raises:
         UserError: names the pairs of files.
     """
-    seen: dict[str, tuple[str, str]] = {}
-    found: list[str] = []
-    for role, path, content in uses:
-        first = seen.setdefault(content, (role, path))
-        if first[0] != role:
-            found.append(f"{first[1]} ({_WORDS.get(first[0], first[0])}) and {path} ({_WORDS.get(role, role)})")
+    seen: dict[str, tuple[str, str, str]] = {}
+    found: dict[tuple[str, str], str] = {}
+    for role, path, *hashes in uses:
+        for one in dict.fromkeys(filter(None, hashes)):
+            first_role, first_path, content = seen.setdefault(one, (role, path, hashes[0]))
+            if first_role != role:
+                how = "" if content == hashes[0] else ", the same in the channel and at the rate that are read"
+                names = f"{first_path} ({_WORDS.get(first_role, first_role)}) and {path} ({_WORDS.get(role, role)})"
+                found.setdefault((first_path, path), names + how)
     if found:
-        raise UserError(f"the same audio has two roles: {pairs_named(found)}; remove one of the files of each pair")
+        named = pairs_named(list(found.values()))
+        raise UserError(f"the same audio has two roles: {named}; remove one of the files of each pair")
 
 
 _WORDS = {

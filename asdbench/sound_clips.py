@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from asdbench.audio import AudioInfo
+from asdbench.audio import AudioInfo, Channel
+from asdbench.audio_hash import hashes_of
 from asdbench.clips import GROUP, ClipSet, refuse_bad_names
 from asdbench.copies import groups_with_copies, note_on_copies, refuse_contradictions
 from asdbench.errors import NotApplicableError, UserError, warn
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 Inspect = Callable[[Sequence[str], Callable[[int], None]], Sequence[AudioInfo]]
 """Inspects files, and calls its second argument with the number of files done since the last call."""
+Hashes = Callable[[Sequence[str], Sequence[AudioInfo], int | None, Channel], list[str]]
+"""Hashes the audio that is read of files that were inspected, at a sample rate and of a channel; see `audio_hash`."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,12 @@ class SoundClips:
 
 
 def sound_clips(
-    machines: Sequence[str], dataset: Dataset, inspect: Inspect, folder: Path, progress: Progress
+    machines: Sequence[str],
+    dataset: Dataset,
+    inspect: Inspect,
+    folder: Path,
+    progress: Progress,
+    hashes: Hashes = hashes_of,
 ) -> SoundClips:
     """List, inspect and divide the clips of machines; those without normal clips are left out.
 
@@ -49,6 +57,7 @@ def sound_clips(
         inspect: opens the files.
         folder: see `asdbench.plugins.Dataset.clips`.
         progress: shows how far that is.
+        hashes: of the audio that is read.
 
     Raises:
         BadClipsError, UserError: as `listed_sound_clips`, or no machine is left.
@@ -61,7 +70,7 @@ def sound_clips(
             left_out[machine] = str(error)
     if left_out and not tables:
         raise UserError("; ".join(left_out.values()))
-    sound = listed_sound_clips(tables, dataset, inspect, progress)
+    sound = listed_sound_clips(tables, dataset, inspect, progress, hashes)
     return replace(sound, left_out=left_out | sound.left_out)
 
 
@@ -76,6 +85,7 @@ def listed_sound_clips(
     dataset: Dataset,
     inspect: Inspect,
     progress: Progress,
+    hashes: Hashes = hashes_of,
     *,
     divided: bool = True,
 ) -> SoundClips:
@@ -88,6 +98,7 @@ def listed_sound_clips(
         dataset: says how clips are read and divided, and whether those that cannot be used are left out.
         inspect: opens the files.
         progress: shows how far that is.
+        hashes: of the audio that is read.
         divided: False to leave clips in training and test as they are listed.
 
     Raises:
@@ -119,7 +130,8 @@ def listed_sound_clips(
             left_out[machine] = f"none of the {len(table)} recordings of machine '{machine}' can be used"
             continue
         own = [infos[str(path)] for path in kept["path"]]
-        sets[machine] = ClipSet.from_files(kept, dataset.sample_rate, dataset.channel, infos=own)
+        audio = hashes([str(path) for path in kept["path"]], own, dataset.sample_rate, dataset.channel)
+        sets[machine] = ClipSet.from_files(kept, dataset.sample_rate, dataset.channel, infos=own, audio_hashes=audio)
     refuse_contradictions(clips.frame for clips in sets.values())
     if copies := note_on_copies(clips.frame for clips in sets.values()):
         warn(copies)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from asdbench import audio
+from asdbench.audio_hash import hashes_of, how_read, is_read_whole
 from asdbench.errors import UserError
 from asdbench.folders import locked, remove_abandoned, temporary_folder
 from asdbench.segments import file_of
@@ -27,6 +28,8 @@ FORMAT = 1
 
 _MANIFEST = "artefact.json"
 _TABLE = "audio_2"  # another number when `asdbench.audio.inspect` finds other things
+_AT_ONCE = 256  # files
+_READ = "read_1"  # another number when `asdbench.audio_hash` gives other hashes
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _DISK_ERRORS = {
     errno.ENOSPC: "the disk is full",
@@ -209,6 +212,42 @@ class Store:
             )
         return [infos[position] for position in range(len(paths))]
 
+    def audio_hashes(
+        self,
+        paths: Sequence[str],
+        infos: Sequence[audio.AudioInfo],
+        sample_rate: int | None,
+        channel: audio.Channel,
+        progress: Callable[[int, int], None] = lambda done, total: None,
+    ) -> list[str]:
+        """Audio hashes of sound files, computed for those only that changed; see `inspect_files`.
+
+        Args:
+            infos: what `inspect_files` gave.
+            sample_rate: at which the files are read, in Hz; None for their own.
+            channel: that is read.
+            progress: called with the numbers of files that were read and are to be read.
+        """
+        how = how_read(sample_rate, channel)
+        found = {row: info.content_hash for row, info in enumerate(infos) if is_read_whole(info, sample_rate)}
+        rest = [row for row in range(len(paths)) if row not in found]
+        if not rest:
+            return [found[row] for row in range(len(paths))]
+        query = f"SELECT path, content, hash FROM {_READ} WHERE how = ?"
+        with self._index() as index:
+            known = {(path, content): one for path, content, one in index.execute(query, (how,))}
+        found |= {row: known[key] for row in rest if (key := (paths[row], infos[row].content_hash)) in known}
+        fresh = [row for row in rest if row not in found]
+        for start in range(0, len(fresh), _AT_ONCE):  # what was read before an interruption is kept
+            part = fresh[start : start + _AT_ONCE]
+            hashes = hashes_of([paths[row] for row in part], [infos[row] for row in part], sample_rate, channel)
+            found |= zip(part, hashes, strict=True)
+            with self._index() as index:
+                rows = [(paths[row], how, infos[row].content_hash, found[row]) for row in part]
+                index.executemany(f"INSERT OR REPLACE INTO {_READ} VALUES (?, ?, ?, ?)", rows)
+            progress(start + len(part), len(fresh))
+        return [found[row] for row in range(len(paths))]
+
     @contextmanager
     def _index(self) -> Iterator[sqlite3.Connection]:
         """The table of files that were inspected; what is done with it in the block is one transaction."""
@@ -218,6 +257,10 @@ class Store:
                 index.execute(
                     f"CREATE TABLE IF NOT EXISTS {_TABLE}"
                     " (path TEXT PRIMARY KEY, size INTEGER, mtime INTEGER, ctime INTEGER, info TEXT)"
+                )
+                index.execute(
+                    f"CREATE TABLE IF NOT EXISTS {_READ}"
+                    " (path TEXT, how TEXT, content TEXT, hash TEXT, PRIMARY KEY (path, how))"
                 )
                 yield index
         except sqlite3.Error as error:

@@ -17,9 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from asdbench import audio
+from asdbench.blind import checked_scores, hidden_copies
 from asdbench.clips import LABELS, ClipSet
 from asdbench.errors import PluginError
-from asdbench.execute.stages import checked_scores
 from asdbench.generation import checked_waveform, json_values
 from asdbench.plugins import Dataset, Detector, GeneratedClip, Generator, Plugin, Request
 from asdbench.seeding import derive_rng
@@ -92,7 +92,9 @@ def detector_checks(detector: type[Detector], settings: dict[str, Any]) -> Itera
     with tempfile.TemporaryDirectory(prefix="asdbench-") as name:
         folder = Path(name)
         train = example_clips(folder, anomaly=0)
-        test = example_clips(folder, 6, 4, "test").without_labels()
+        hidden = folder / "hidden"
+        hidden.mkdir()
+        test = hidden_copies(example_clips(folder, 6, 4, "test"), hidden)
         scores: dict[str, npt.NDArray[np.float64]] = {}
 
         def fitted(seed: int = 7) -> Detector:

@@ -19,6 +19,7 @@ from asdbench.compare.gaps import GAP_COLUMNS, Cell, compare_cells, gap_cell, su
 from asdbench.compare.heard import Heard, nothing_heard
 from asdbench.compare.memorisation import MEMORISATION_COLUMNS, memorisation_rows
 from asdbench.compare.official_scores import OFFICIAL_SUMMARY_COLUMNS, measure_estimate, official_rows
+from asdbench.compare.repeats import without_repeats
 from asdbench.compare.scoring import Scorer
 from asdbench.compare.testsets import GROUP, REAL, Replicate, ScoreTable, TestSet, TestSetSpec, count_groups, expand
 from asdbench.compare.verdict import MARGIN
@@ -138,7 +139,7 @@ def compare(
         raise ValueError(f"resamples is {resamples}; expected at least 2")
     if not 0 < margin < 1:
         raise ValueError(f"margin is {margin}; expected a fraction between 0 and 1, such as 0.05")
-    table = ScoreTable(scores, machines, problems, detectors, generators)
+    table = ScoreTable(without_repeats(scores), machines, problems, detectors, generators)
     specs = expand(test_sets, table.generators)
     scorer = Scorer(table, Resampler(resamples, seed))
     cells, parts = _cells_of_gaps(table, specs, scorer, confidence, margin, controls)
@@ -157,7 +158,7 @@ def compare(
         official=official_scores,
         official_summary=_official_summary(table, specs, years, official_scores, scorer, confidence),
         decisions=_decisions(table, specs, quantile, threshold_method),
-        clips=_clips(table),
+        clips=_clips(ScoreTable(scores, machines, problems, detectors, generators)),
         problems=_problems(table),
         machines=tuple(table.machines),
         detectors=tuple(table.detectors),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,6 +41,17 @@ the training that the model comes from, since it was last started (NaN where the
 ROLE_COLUMNS = ("machine", "role", "condition", "n_clips")
 """Columns of the table of real clips: ``role`` is "fit" (detectors), "pool" (generators) or "test"."""
 
+DEPENDENCE_COLUMNS = ("machine", "detector", "seed", "on", "difference", "clip_id", "reason")
+"""Columns of the table of detectors whose scores depend on more than the clip; see `asdbench.blind.Dependence`."""
+
+NEAR_COLUMNS = ("machine", "generator", "seed", "clip_id", "twin", "twin_role", "similarity")
+"""Columns of the table of near copies: a test clip (``generator`` "real") or generated clip, and the most alike clip of
+another role ("detector training", "pool" or "test") that holds the same recording; see `asdbench.near_copies`."""
+
+LEVEL_COLUMNS = ("machine", "generator", "seed", "n_clips", "n_beyond", "peak")
+"""Columns of the table of levels of generated clips: how many have samples beyond full scale, and the
+largest sample."""
+
 
 @dataclass(frozen=True)
 class Heard:
@@ -51,12 +62,18 @@ class Heard:
         nearest: with `asdbench.compare.memorisation.NEAREST_COLUMNS`.
         costs: with `COST_COLUMNS`.
         roles: with `ROLE_COLUMNS`.
+        dependence: with `DEPENDENCE_COLUMNS`.
+        near: with `NEAR_COLUMNS`.
+        levels: with `LEVEL_COLUMNS`.
     """
 
     quality: pd.DataFrame
     nearest: pd.DataFrame
     costs: pd.DataFrame
     roles: pd.DataFrame
+    dependence: pd.DataFrame = field(default_factory=lambda: frame_of([], DEPENDENCE_COLUMNS))
+    near: pd.DataFrame = field(default_factory=lambda: frame_of([], NEAR_COLUMNS))
+    levels: pd.DataFrame = field(default_factory=lambda: frame_of([], LEVEL_COLUMNS))
 
     def save(self, folder: Path) -> None:
         """Write each table to ``<name>.parquet``."""
@@ -75,7 +92,7 @@ class Heard:
         )
 
     def _tables(self) -> dict[str, pd.DataFrame]:
-        return {field.name: getattr(self, field.name) for field in fields(self)}
+        return {one.name: getattr(self, one.name) for one in fields(self)}
 
 
 def _file(name: str) -> str:

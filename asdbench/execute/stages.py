@@ -11,16 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from asdbench import plugins
+from asdbench.blind import checked_scores, dependence, score_blind
 from asdbench.clips import ClipSet
 from asdbench.errors import NotApplicableError, PluginError, UserError
 from asdbench.execute.examining import find_copies, measure_quality
 from asdbench.execute.job import Job, Progress, Task, build, load_clips, roles_of
 from asdbench.exposure import refuse_leaks, training_clips, without_hidden
 from asdbench.generation import name_rows, write_clips
+from asdbench.near_copies import TRACES, traces
 from asdbench.plan import CLIPS, FILES
 from asdbench.plugins import Request, Training
 from asdbench.roles import Roles, assign_roles
@@ -78,6 +79,7 @@ def _make_clips(job: Job) -> None:
         raise UserError(str(error).replace(f"{folder}{os.sep}", "")) from error
     assign_roles(clips, Holdout(**task["holdout"]))
     clips.save(folder / CLIPS, folder)
+    traces(clips).save(folder / TRACES)
 
 
 def _fit(job: Job) -> None:
@@ -135,11 +137,13 @@ def _generated(job: Job) -> dict[str, Any]:
         done += 1
         job.progress(done, len(rows), "")
 
-    write_clips(generator, request, job.folder, on_clip).save(job.folder / CLIPS, job.folder)
+    made = write_clips(generator, request, job.folder, on_clip)
+    made.save(job.folder / CLIPS, job.folder)
+    traces(made).save(job.folder / TRACES)
     return {"parameters": generator.parameters(model)}
 
 
-def _score(job: Job) -> None:
+def _score(job: Job) -> dict[str, Any]:
     task, store = job.task, job.store
     detector = build(plugins.detectors, task)
     detector.set_state(load_state(store.path(task["fit"])))
@@ -150,6 +154,7 @@ def _score(job: Job) -> None:
         roles = roles_of(task, store)
         clips = ClipSet.concat([roles.fit, roles.test])
     table = clips.frame[["clip_id", "content_hash", "machine", "section", "domain", "split", "condition"]].copy()
+    facts: dict[str, Any] = {}
     if not len(clips):
         table["score"] = 0.0
     elif detector.looks_up:
@@ -157,8 +162,12 @@ def _score(job: Job) -> None:
         known = ~((table["split"] == "train") & np.isnan(found))
         table = table[known].assign(score=checked_scores(found[known], int(known.sum())))
     else:
-        table["score"] = checked_scores(detector.score(clips.without_labels()), len(clips))
+        scores = score_blind(detector, clips)
+        table["score"] = scores
+        if not task["generated"]:  # once a fit is enough
+            facts["dependence"] = [vars(found) for found in dependence(detector, clips, scores)]
     table.to_parquet(job.folder / SCORES, index=False)
+    return facts
 
 
 _STAGES: dict[str, Callable[[Job], dict[str, Any] | None]] = {
@@ -171,28 +180,6 @@ _STAGES: dict[str, Callable[[Job], dict[str, Any] | None]] = {
     "copies": find_copies,
 }
 """What each stage does; what a stage returns is kept beside the time it took."""
-
-
-def checked_scores(scores: Any, expected: int) -> npt.NDArray[np.float64]:
-    """Return the scores as float64.
-
-    Raises:
-        PluginError: they are not one finite number a clip.
-    """
-    try:
-        array = np.asarray(scores, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise PluginError(f"score() returned {type(scores).__name__}, expected an array of numbers") from None
-    if array.shape != (expected,):
-        raise PluginError(
-            f"score() returned an array of shape {array.shape} for {expected} clips, expected ({expected},)"
-        )
-    bad = np.flatnonzero(~np.isfinite(array))
-    if len(bad):
-        raise PluginError(
-            f"score() returned {array[bad[0]]} for {len(bad)} of {expected} clips, expected finite numbers"
-        )
-    return array
 
 
 def _rows_to_make(roles: Roles, count: int | None, normals: bool) -> pd.DataFrame:

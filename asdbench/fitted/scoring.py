@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asdbench.audio import AUDIO_SUFFIXES, inspect_all
+from asdbench.blind import batches, score_blind
 from asdbench.clips import ClipSet
 from asdbench.datasets.dcase.names import parse_name, stem
 from asdbench.datasets.listing import tell_of_unread, walk
@@ -16,9 +17,6 @@ from asdbench.fitted.record import Record
 from asdbench.inspection import BadClipsError, bad_clips, notes_on, skipped_note
 from asdbench.plugins import Detector
 from asdbench.progress import Progress
-
-AT_ONCE = 64
-"""Clips that a detector is given at a time, so that it need not hold thousands of them."""
 
 
 def listed(source: Path, record: Record, progress: Progress, skip_bad_clips: bool = False) -> ClipSet:
@@ -78,7 +76,7 @@ def listed(source: Path, record: Record, progress: Progress, skip_bad_clips: boo
 
 
 def score_clips(plugin: Detector, clips: ClipSet, progress: Progress) -> npt.NDArray[np.float64]:
-    """The scores of clips, shape (len(clips),); labels are blanked, as in a benchmark.
+    """The scores of clips, shape (len(clips),); they are scored blind, as in a benchmark.
 
     As in a benchmark there is one compute thread, so that the scores are the same to the last digit.
 
@@ -88,20 +86,17 @@ def score_clips(plugin: Detector, clips: ClipSet, progress: Progress) -> npt.NDA
     """
     from asdbench.execute.local import one_thread
 
-    parts = [np.empty(0)]
+    scores = np.empty(len(clips))
     with one_thread(), progress.steps("scoring", len(clips), "recording") as steps:
-        for start in range(0, len(clips), AT_ONCE):
-            part = clips.select(np.arange(start, min(start + AT_ONCE, len(clips))))
-            parts.append(_scores(plugin, part))
-            steps.advance(len(part))
-    return np.concatenate(parts)
+        for rows in batches(clips):
+            scores[rows] = _scores(plugin, clips.select(rows))
+            steps.advance(len(rows))
+    return scores
 
 
 def _scores(plugin: Detector, clips: ClipSet) -> npt.NDArray[np.float64]:
-    from asdbench.execute.stages import checked_scores
-
     try:
-        return checked_scores(plugin.score(clips.without_labels()), len(clips))
+        return score_blind(plugin, clips)
     except UserError:
         raise
     except Exception as error:
@@ -110,7 +105,7 @@ def _scores(plugin: Detector, clips: ClipSet) -> npt.NDArray[np.float64]:
             raise UserError(f"{clips.file(0)}: {reason}") from error
         for row in range(len(clips)):  # which one is it?
             _scores(plugin, clips.select([row]))
-        raise UserError(f"{clips.file(0)} and the {len(clips) - 1} recordings after it: {reason}") from error
+        raise UserError(f"{clips.file(0)} and {len(clips) - 1} other recordings together: {reason}") from error
 
 
 def _section(name: str) -> str:

@@ -35,7 +35,11 @@ def clips(comparison: Comparison) -> Table:
             found = group[(group["split"] == split) & (group["condition"] == condition)]
             counts = sorted({int(n) for n in found["n_clips"]}) or [0]
             copies = int((found["n_clips"] - found["n_different"]).sum())
-            note = notes.mark(f"{copies} clips have the same audio as another clip") if copies else ""
+            note = (
+                notes.mark(f"{copies} clips have the same audio as another clip; figures count each audio once")
+                if copies
+                else ""
+            )
             cell = "-".join(dict.fromkeys(map(str, (counts[0], counts[-1]))))
             if (found["n_groups"] != found["n_clips"]).any():
                 cell += f" ({int(found['n_groups'].max())})"

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from asdbench.report import clip_tables, formats, gap_tables, tables
+from asdbench.report import clip_tables, finding_tables, formats, gap_tables, tables
 
 if TYPE_CHECKING:
     from asdbench.compare import Comparison
@@ -76,5 +76,6 @@ def render(comparison: Comparison, width: int = formats.WIDTH) -> str:
     shown += [clip_tables.table_iii(comparison), tables.official_scores(comparison)]
     if comparison.gaps.empty:
         shown.append(tables.measures(comparison))
-    shown.append(tables.problems(comparison))
+    shown += [finding_tables.dependence(comparison), finding_tables.near_copies(comparison)]
+    shown += [finding_tables.beyond_full_scale(comparison), tables.problems(comparison)]
     return render_tables([table for table in shown if table.rows], width)

@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from asdbench import Fingerprints, UserError
 from asdbench.pretrained.files import local_folder
 
-from ..shared.record import FINGERPRINTS, RECORD, SEAL, read_table, seal_of, write_seal, write_table
+from ..shared.record import FINGERPRINTS, RECORD, SEAL, read_table, seal_of, with_audio_hash, write_seal, write_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,7 +28,7 @@ CODEC_RECORD = "codec_clips.csv"
 """The table of the clips that the model's codec was trained on, where its folder lists them; sealed with the other."""
 _WEIGHTS = "diffusion_pytorch_model.safetensors"
 UNET, CLIP_NETWORK = f"unet/{_WEIGHTS}", f"clip_network/{_WEIGHTS}"
-CODEC_COLUMNS = ("clip_id", "machine", "section", "domain", "condition", "content_hash")
+CODEC_COLUMNS = ("clip_id", "machine", "section", "domain", "condition", "content_hash", "audio_hash")
 
 
 def write_record(folder: Path, rows: Sequence[dict[str, Any]], codec: pd.DataFrame | None = None) -> None:
@@ -126,7 +126,7 @@ def _read_codec_clips(path: Path) -> pd.DataFrame:
     import pandas as pd
 
     try:
-        return pd.read_csv(path, dtype=str, keep_default_na=False)[list(CODEC_COLUMNS)]
+        return with_audio_hash(pd.read_csv(path, dtype=str, keep_default_na=False))[list(CODEC_COLUMNS)]
     except (ValueError, KeyError, OSError) as error:
         raise UserError(f"{path}: the table of training clips is damaged ({error})") from error
 

@@ -32,6 +32,7 @@ COLUMNS = (
     "fault",
     "severity",
     "content_hash",
+    "audio_hash",
     "caption",
 )
 
@@ -58,7 +59,8 @@ def record_row(row: dict[str, Any], description: Description, caption: str) -> d
     """
     labels = {name: row[name] for name in ("clip_id", "machine", "section", "domain", "condition", "attributes")}
     said = {"fault": description.fault, "severity": description.severity}
-    return labels | said | {"content_hash": row["content_hash"], "caption": caption}
+    hashes = {"content_hash": row["content_hash"], "audio_hash": row.get("audio_hash", "")}
+    return labels | said | hashes | {"caption": caption}
 
 
 def write_table(path: Path, rows: Sequence[dict[str, Any]]) -> None:
@@ -88,6 +90,7 @@ def read_table(path: Path, seal_path: Path) -> pd.DataFrame:
 
     try:
         frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+        frame = with_audio_hash(frame)
         attributes = pd.Series([_mapping(text) for text in frame["attributes"]], dtype=object)
         severity = pd.Series([float(text) if text else None for text in frame["severity"]], dtype=object)
         frame = frame[list(COLUMNS)].assign(attributes=attributes, severity=severity)
@@ -97,6 +100,11 @@ def read_table(path: Path, seal_path: Path) -> pd.DataFrame:
         return frame
     except (ValueError, KeyError, TypeError, OSError) as error:
         raise UserError(f"{path}: the table of training clips is damaged ({error})") from error
+
+
+def with_audio_hash(frame: pd.DataFrame) -> pd.DataFrame:
+    """The table with a column ``audio_hash``, which models of before do not have: "" where it is not known."""
+    return frame if "audio_hash" in frame else frame.assign(audio_hash="")
 
 
 def write_fingerprints(folder: Path, clips: ClipSet) -> None:

@@ -140,7 +140,8 @@ def test_clips_say_where_audio_is_repeated(make_scores: Any, test_sets: Any) -> 
     table = tables.clips(compare(scores, test_sets, ["fan"], resamples=10))
     row = row_of(table, "fan", "effects")
     assert row["test anomaly"] == "20 (1)"
-    assert table.notes == ["(1) 57 clips have the same audio as another clip"]
+    note = "57 clips have the same audio as another clip; figures count each audio once"
+    assert table.notes == [f"(1) {note}"]
     assert row_of(table, "fan", "real")["train normal"] == "30"
 
 

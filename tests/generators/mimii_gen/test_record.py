@@ -112,7 +112,12 @@ def test_a_folder_that_is_no_model_is_refused(tmp_path: Path, read: object) -> N
 
 def row(number: int, **own: object) -> dict[str, object]:
     labels = {"machine": "fan", "section": "00", "domain": "source", "condition": "anomaly"}
-    values = {"clip_id": f"fan/{number}.wav", "content_hash": f"hash {number}", "caption": 'a "fan", broken'}
+    values = {
+        "clip_id": f"fan/{number}.wav",
+        "content_hash": f"hash {number}",
+        "audio_hash": f"audio {number}",
+        "caption": 'a "fan", broken',
+    }
     return labels | values | {"attributes": {"vel": "6", "ä": "ö,"}, "fault": "clogging", "severity": None} | own
 
 

@@ -6,6 +6,7 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from asdbench import UserError
@@ -26,7 +27,12 @@ from asdbench.generators.shared.record import (
 
 def row(number: int, **own: Any) -> dict[str, Any]:
     labels = {"machine": "fan", "section": "00", "domain": "source", "condition": "anomaly"}
-    values = {"clip_id": f"fan/{number}.wav", "content_hash": f"hash {number}", "caption": 'a "fan", broken'}
+    values = {
+        "clip_id": f"fan/{number}.wav",
+        "content_hash": f"hash {number}",
+        "audio_hash": f"audio {number}",
+        "caption": 'a "fan", broken',
+    }
     return labels | values | {"attributes": {"vel": "6", "ä": "ö,"}, "fault": "clogging", "severity": None} | own
 
 
@@ -41,6 +47,13 @@ def test_the_table_is_read_back(tmp_path: Path) -> None:
     table = read_table(*written(tmp_path, rows))
     assert list(table.columns) == list(COLUMNS)
     assert table.to_dict("records") == rows
+
+
+def test_a_table_of_before_has_no_hash_of_what_is_read(tmp_path: Path) -> None:
+    path, seal = written(tmp_path, [row(0)])
+    pd.read_csv(path).drop(columns="audio_hash").to_csv(path, index=False)
+    assert list(read_table(path, seal)["audio_hash"]) == [""]
+    assert list(read_table(path, seal)["content_hash"]) == ["hash 0"]
 
 
 def test_a_table_that_lost_a_clip_or_is_none_is_refused(tmp_path: Path) -> None:
