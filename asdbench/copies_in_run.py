@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from asdbench.spec import LoadedSpec
     from asdbench.store import Store
 
-_METHOD = 1  # to be raised when other copies are found
+_METHOD = 2  # to be raised when other copies are found
 REAL = "real"
 
 

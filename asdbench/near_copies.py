@@ -3,7 +3,9 @@
 Two recordings of a machine have alike spectra, but their noise differs from moment to moment. A trace of a clip keeps
 these fluctuations: band levels in dB at 25 frames a second, less their own mean over a third of a second and over the
 bands, compressed so that knocks count no more than noise. The largest correlation of two traces over all shifts in time
-is near 0 for different recordings and near 1 for a copy. It is computed by FFT over time, for all pairs at once.
+is near 0 for different recordings and near 1 for a copy. It is computed by FFT over time, for all pairs at once. A
+machine that repeats itself exactly, such as a valve that switches in one of a few patterns, makes clips that are alike
+without being copies: where there are enough clips, a copy has to stand out among the similarities of a clip with all.
 
 Found are copies that are louder, softer, inverted, shifted, resampled, filtered, coded (OGG, MP3), or have noise some
 10 dB below the sound, and cuts that share most of the shorter clip. Not found are copies at another speed or pitch, and
@@ -33,6 +35,8 @@ _MEAN = 7  # frames
 _SCALE = 3.0  # dB: fluctuations beyond are compressed
 _RANGE = 80.0  # dB below the loudest band; what is softer counts as silent
 _LONGEST = 400  # frames: longer clips are compared in parts
+_ENOUGH = 40  # clips, to tell what similarity is usual
+_USUAL = 0.95  # share of the clips whose similarity with a clip is taken to be usual
 _QUERIES = 4  # at a time: their products stay in the processor's cache
 
 TRACES = "traces.safetensors"
@@ -154,7 +158,15 @@ def similarities(queries: Traces, known: Traces) -> tuple[npt.NDArray[np.float64
         where = (np.broadcast_to(mine.owners[part, None], cosine.shape), np.broadcast_to(theirs.owners, cosine.shape))
         np.maximum.at(found, where, cosine)
         np.logical_or.at(copied, where, cosine >= least_similarity(shorter))
-    return found, copied
+    return found, copied & _stands_out(found)
+
+
+def _stands_out(similarity: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+    """Which similarities, shape (queries, known), are twice as near to 1 as is usual for the clip of their row."""
+    if similarity.shape[1] < _ENOUGH:
+        return np.ones(similarity.shape, dtype=bool)
+    usual = np.quantile(similarity, _USUAL, axis=1, keepdims=True)
+    return np.asarray(1 - similarity <= (1 - usual) / 2)
 
 
 def _largest(

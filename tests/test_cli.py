@@ -315,7 +315,7 @@ def test_a_full_disk(spec_data, write_spec, refusal, tmp_path):
     assert done.returncode == 2
     assert "the disk is full" in done.stderr
     assert "Traceback" not in done.stderr
-    assert [path.name for path in (tmp_path / "runs" / "small").iterdir()] == ["bad_clips.csv"]
+    assert not list((tmp_path / "runs").glob("small"))
     assert not list((tmp_path / "runs" / ".store" / "tmp").iterdir())
 
 

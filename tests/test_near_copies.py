@@ -10,7 +10,8 @@ import pytest
 import soundfile
 
 from asdbench.audio import resample
-from asdbench.near_copies import Traces, similarities, trace
+from asdbench.datasets.simulated import SimulatedDataset
+from asdbench.near_copies import Traces, least_similarity, similarities, trace
 
 RATE = 16000
 
@@ -75,6 +76,18 @@ def test_a_clip_is_found_in_a_long_recording() -> None:
     start = 22 * RATE
     _, copied = similarities(of(long[start : start + 8 * RATE], recording(50)), of(recording(60), long))
     assert copied.tolist() == [[False, True], [False, False]]
+
+
+def test_clips_of_a_machine_that_repeats_itself_are_no_copies_and_a_copy_stands_out_among_them(tmp_path: Path) -> None:
+    dataset = SimulatedDataset(data_seed=3, train_source=48, train_target=0, test_normal=1, test_anomaly=1)
+    table = dataset.clips("valve", tmp_path)
+    waves = [soundfile.read(path, dtype="float32")[0] for path in table["path"][table["split"] == "train"]]
+    alike, other = of(*waves[:8]), of(*waves[8:])
+    values, copied = similarities(alike, other)
+    assert (values > least_similarity(250)).mean() > 0.05  # for the same pattern
+    assert not copied.any()
+    _, copied = similarities(of(0.5 * waves[20][4321:]), other)
+    assert np.flatnonzero(copied[0]).tolist() == [12]
 
 
 def test_short_and_silent_clips_are_no_copies() -> None:

