@@ -13,7 +13,7 @@ import numpy as np
 from asdbench.errors import warn
 from asdbench.execute.job import load_clips
 from asdbench.folders import temporary_folder
-from asdbench.near_copies import TRACES, Traces, similarities, traces
+from asdbench.near_copies import TRACES, Traces, similarities, traces, usual_similarity
 from asdbench.roles import Roles, assign_roles
 from asdbench.store import disk_errors, key_of
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from asdbench.spec import LoadedSpec
     from asdbench.store import Store
 
-_METHOD = 2  # to be raised when other copies are found
+_METHOD = 5  # to be raised when other copies are found
 REAL = "real"
 
 
@@ -102,10 +102,11 @@ def _examined(loaded: LoadedSpec, store: Store, clips: str, key: str) -> dict[st
 
 def _pairs(queries: Traces, real: Traces, roles: Roles, against: tuple[str, ...]) -> Iterator[dict[str, Any]]:
     """For each clip that is a near copy of a clip of a role, the most alike one."""
+    usual = usual_similarity(real.named(roles.fit.frame["clip_id"].tolist()))
     parts = {"detector training": roles.fit, "pool": roles.pool, "test": roles.test}
     for role in against:
         known = real.named(parts[role].frame["clip_id"].tolist())
-        values, copied = similarities(queries, known)
+        values, copied = similarities(queries, known, usual)
         values = np.where(copied, values, -1)
         for row in np.flatnonzero(copied.any(axis=1)):
             twin = int(values[row].argmax())

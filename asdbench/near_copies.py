@@ -5,7 +5,7 @@ these fluctuations: band levels in dB at 25 frames a second, less their own mean
 bands, compressed so that knocks count no more than noise. The largest correlation of two traces over all shifts in time
 is near 0 for different recordings and near 1 for a copy. It is computed by FFT over time, for all pairs at once. A
 machine that repeats itself exactly, such as a valve that switches in one of a few patterns, makes clips that are alike
-without being copies: where there are enough clips, a copy has to stand out among the similarities of a clip with all.
+without being copies: where there are enough clips to tell how alike these are, a copy has to be more alike.
 
 Found are copies that are louder, softer, inverted, shifted, resampled, filtered, coded (OGG, MP3), or have noise some
 10 dB below the sound, and cuts that share most of the shorter clip. Not found are copies at another speed or pitch, and
@@ -35,8 +35,8 @@ _MEAN = 7  # frames
 _SCALE = 3.0  # dB: fluctuations beyond are compressed
 _RANGE = 80.0  # dB below the loudest band; what is softer counts as silent
 _LONGEST = 400  # frames: longer clips are compared in parts
-_ENOUGH = 40  # clips, to tell what similarity is usual
-_USUAL = 0.95  # share of the clips whose similarity with a clip is taken to be usual
+_ENOUGH, _ASKED = 40, 120  # clips of a machine that tell how alike its clips are, at least and at most
+_PATTERN, _CLIPS = 0.95, 0.75  # quantiles: of a clip's similarities with the others, and of that over clips
 _QUERIES = 4  # at a time: their products stay in the processor's cache
 
 TRACES = "traces.safetensors"
@@ -137,8 +137,29 @@ def least_similarity(frames: Any) -> Any:
     return np.minimum(0.95, 0.4 + 0.45 / np.sqrt(np.maximum(frames, 1) / FRAME_RATE))
 
 
-def similarities(queries: Traces, known: Traces) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+def usual_similarity(known: Traces) -> float:
+    """How alike different clips of a machine are that repeat one pattern, 0 where too few clips are known to tell.
+
+    A recording may have copies among them, and a pattern may be rare: quantiles leave both out.
+    """
+    if len(known.names) < _ENOUGH:
+        return 0.0
+    rows = np.unique(np.linspace(0, len(known.names) - 1, _ASKED).round().astype(int))
+    some = known.named([known.names[row] for row in rows])
+    found, _ = similarities(some, some)
+    others = found[~np.eye(len(found), dtype=bool)].reshape(len(found), -1)
+    return max(0.0, float(np.quantile(np.quantile(others, _PATTERN, axis=1), _CLIPS)))
+
+
+def similarities(
+    queries: Traces, known: Traces, usual: float = 0.0
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
     """The largest correlation over shifts of each clip with each that is known, and whether it is that of a copy.
+
+    Args:
+        queries: clips.
+        known: clips that they may be copies of.
+        usual: see `usual_similarity`; a copy is twice as near to 1.
 
     Returns:
         Two arrays of shape (len(queries.names), len(known.names)).
@@ -157,16 +178,8 @@ def similarities(queries: Traces, known: Traces) -> tuple[npt.NDArray[np.float64
         cosine = best / np.maximum(np.sqrt(mine.energies[part, None] * theirs.energies) * shorter, 1e-9)
         where = (np.broadcast_to(mine.owners[part, None], cosine.shape), np.broadcast_to(theirs.owners, cosine.shape))
         np.maximum.at(found, where, cosine)
-        np.logical_or.at(copied, where, cosine >= least_similarity(shorter))
-    return found, copied & _stands_out(found)
-
-
-def _stands_out(similarity: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
-    """Which similarities, shape (queries, known), are twice as near to 1 as is usual for the clip of their row."""
-    if similarity.shape[1] < _ENOUGH:
-        return np.ones(similarity.shape, dtype=bool)
-    usual = np.quantile(similarity, _USUAL, axis=1, keepdims=True)
-    return np.asarray(1 - similarity <= (1 - usual) / 2)
+        np.logical_or.at(copied, where, cosine >= np.maximum(least_similarity(shorter), 1 - (1 - usual) / 2))
+    return found, copied
 
 
 def _largest(

@@ -11,7 +11,7 @@ import soundfile
 
 from asdbench.audio import resample
 from asdbench.datasets.simulated import SimulatedDataset
-from asdbench.near_copies import Traces, least_similarity, similarities, trace
+from asdbench.near_copies import Traces, least_similarity, similarities, trace, usual_similarity
 
 RATE = 16000
 
@@ -81,13 +81,19 @@ def test_a_clip_is_found_in_a_long_recording() -> None:
 def test_clips_of_a_machine_that_repeats_itself_are_no_copies_and_a_copy_stands_out_among_them(tmp_path: Path) -> None:
     dataset = SimulatedDataset(data_seed=3, train_source=48, train_target=0, test_normal=1, test_anomaly=1)
     table = dataset.clips("valve", tmp_path)
-    waves = [soundfile.read(path, dtype="float32")[0] for path in table["path"][table["split"] == "train"]]
-    alike, other = of(*waves[:8]), of(*waves[8:])
-    values, copied = similarities(alike, other)
-    assert (values > least_similarity(250)).mean() > 0.05  # for the same pattern
-    assert not copied.any()
-    _, copied = similarities(of(0.5 * waves[20][4321:]), other)
-    assert np.flatnonzero(copied[0]).tolist() == [12]
+    clips = of(*(soundfile.read(path, dtype="float32")[0] for path in table["path"][table["split"] == "train"]))
+    values, copied = similarities(clips, clips, usual_similarity(clips))
+    others = ~np.eye(len(values), dtype=bool)
+    assert (values[others] > least_similarity(250)).mean() > 0.05  # those of one pattern
+    assert np.array_equal(copied, ~others)
+    wave = soundfile.read(table["path"][table["split"] == "train"].iloc[20], dtype="float32")[0]
+    _, copied = similarities(of(0.5 * wave[4321:]), clips, usual_similarity(clips))
+    assert np.flatnonzero(copied[0]).tolist() == [20]
+
+
+def test_clips_that_are_not_alike_or_are_few_ask_for_no_more_of_a_copy(known: Traces) -> None:
+    assert usual_similarity(known) == 0
+    assert 0 < usual_similarity(of(*(recording(seed, 2) for seed in range(40)))) < 0.5
 
 
 def test_short_and_silent_clips_are_no_copies() -> None:
