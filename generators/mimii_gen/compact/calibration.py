@@ -5,7 +5,7 @@ tenths of a decibel only: without a calibration the log power of cells varies by
 clips, and an autoencoder, which cannot predict that noise, recognises the codec. So training clips are coded and made
 again, and the deviation of each band is corrected until its changes within a fifth of a second are those of the clips;
 what is left depends on the machine, and a linear function of the clip latent corrects it. If the changes are not right
-after the last round, a warning says how far they are off.
+after the last round, a warning says how far they are off. How the mean spectra of clips scatter is corrected last.
 """
 
 from __future__ import annotations
@@ -17,20 +17,21 @@ import torch
 from asdbench import warn
 
 from ...shared.randomness import stream
+from .chance import share_to_draw
 from .decoding import Decoder
 from .details import encode_details, measure_details
 from .examples import Examples
 from .lines import LineAnalysis
-from .network import FRAME_TEMPERATURE, CompactNetwork, Posterior, excess
+from .network import FRAME_TEMPERATURE, CompactNetwork, Posterior, Power, excess
 from .spectra import Spectra
 
 __all__ = ["CALIBRATED", "VERSION", "calibrate"]
 
 Array = npt.NDArray[np.float64]
 
-CALIBRATED = ("active", "wander", "detail_mean", "detail_basis", "calibration", "clip_calibration")
+CALIBRATED = ("active", "wander", "detail_mean", "detail_basis", "calibration", "clip_calibration", "chance")
 """Buffers of the network that are measured here."""
-VERSION = 2
+VERSION = 3
 """Raised where they come out differently for the same network and clips."""
 
 _CLIPS = 128
@@ -71,16 +72,19 @@ def calibrate(network: CompactNetwork, examples: Examples, spectra: Spectra, see
         )
     network.calibration.fill_(1.0)
     network.clip_calibration.zero_()
+    network.chance.fill_(1.0)
     coded = [_drawn_for(network, examples, index, seed) for index in chosen]
     decoder, of_noise = Decoder(network, analysis), _changes_of_noise(spectra)
     missing: list[Array] = []
     for turn in range(_ROUNDS + 1):
-        missing, noise = [], []
+        missing, noise, drawn = [], [], []
         for index, (latents, clip), real in zip(chosen, coded, wanted, strict=True):
             random = stream("calibration", seed, index, turn)
             power = decoder.power(latents, clip)
             waveform = decoder.sound(power, clip, len(examples.waveform(index)), random)
-            missing.append(real - _changes(spectra.decibels(waveform)))
+            decibels = spectra.decibels(waveform)
+            missing.append(real - _changes(decibels))
+            drawn.append(_above(decibels, power))
             deviation = network.deviations(clip[:, : network.config.clip_dim])[0].double().cpu().numpy()
             noise.append(_variance(power.log_shape[0].double().cpu().numpy()) * of_noise * np.square(deviation))
         if turn == _ROUNDS:
@@ -96,6 +100,7 @@ def calibrate(network: CompactNetwork, examples: Examples, spectra: Spectra, see
                 torch.cat([clip[:, : network.config.clip_dim] for _, clip in coded]).double().cpu().numpy()
             )
             network.clip_calibration += torch.from_numpy(_linear(latents_of_clips, of_clip)).to(network.mean)
+    network.chance.fill_(_chance(examples, chosen, [decoder.power(*of_clip) for of_clip in coded], np.array(drawn)))
     off = -np.mean(missing, axis=0)
     _warn_unless_converged(np.mean(wanted, axis=0), off, network.calibration.cpu().numpy())
 
@@ -113,6 +118,19 @@ def _warn_unless_converged(wanted: Array, off: Array, factors: npt.NDArray[np.fl
         f"{100 * _TOLERANCE:g} %, with the factor of {at_limit} of {len(factors)} bands at its limit, {low:g} or "
         f"{high:g}; detectors may recognise the codec"
     )
+
+
+def _chance(examples: Examples, chosen: list[int], powers: list[Power], drawn: Array) -> float:
+    """Factor of what the fine noise does to mean spectra, from the normal ones of the clips.
+
+    What the codec leaves out of an anomaly is no chance, and noise should not stand for it.
+    """
+    frames = [examples.frames(index) for index in chosen]
+    real = np.array([of_clip.mean(axis=0, dtype=np.float64) for of_clip in frames])
+    above = np.array([_above(of_clip, power) for of_clip, power in zip(frames, powers, strict=True)])
+    machines, normal = examples.machines(chosen), examples.normal(chosen)
+    used = normal if normal.sum() > 1 else np.ones_like(normal)
+    return share_to_draw(*(_about_mean(values[used], machines[used]) for values in (real, above, drawn)))
 
 
 def _linear(latents: Array, values: Array) -> Array:
@@ -153,6 +171,20 @@ def _drawn_for(network: CompactNetwork, examples: Examples, index: int, seed: in
 
 def _decibels(network: CompactNetwork, examples: Examples, index: int) -> torch.Tensor:
     return torch.from_numpy(examples.frames(index).T)[None].to(network.mean.device)
+
+
+def _above(decibels: npt.NDArray[np.float32], power: Power) -> Array:
+    """By how much the mean log power of each band is above what the decoder expects, in dB, shape (bands,)."""
+    above = excess(torch.from_numpy(decibels.T)[None].to(power.decibels), power)
+    return above[0].double().mean(dim=1).cpu().numpy()
+
+
+def _about_mean(values: Array, groups: npt.NDArray[np.int64]) -> Array:
+    """Values, shape (clips, bands), less the mean of their group."""
+    away = values.copy()
+    for group in np.unique(groups):
+        away[groups == group] -= values[groups == group].mean(axis=0)
+    return away
 
 
 def _changes(decibels: npt.NDArray[np.float32]) -> Array:

@@ -46,6 +46,7 @@ class Decoder:
             log_shape,
             Lines(*(part[0].double().cpu().numpy() for part in (share, place))).clear(),
             calibration=self._network.deviations(coded)[0].float().cpu().numpy(),
+            chance=float(self._network.chance),
             wander=float(self._network.wander),
             num_samples=num_samples,
             random=random,

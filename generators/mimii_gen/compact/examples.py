@@ -63,6 +63,7 @@ class Examples:
         self._frames = np.memmap(kept / "frames.f16", np.float16, "r", shape=shape)
         self.lines = np.load(kept / "lines.npy")
         machines = clips.frame["machine"].to_numpy()
+        self._normal = clips.frame["condition"].to_numpy() == "normal"
         self._rows = [np.flatnonzero(machines == machine) for machine in sorted(set(machines))]
 
     def __len__(self) -> int:
@@ -98,6 +99,17 @@ class Examples:
         each = max(1, count // len(self._rows))
         chosen = [rows[np.unique(np.linspace(0, len(rows) - 1, each).round().astype(int))] for rows in self._rows]
         return [int(index) for index in np.concatenate(chosen)]
+
+    def machines(self, chosen: list[int]) -> npt.NDArray[np.int64]:
+        """Return a number for the machine of each clip."""
+        numbers = np.empty(len(self), dtype=np.int64)
+        for number, rows in enumerate(self._rows):
+            numbers[rows] = number
+        return np.asarray(numbers[chosen])
+
+    def normal(self, chosen: list[int]) -> npt.NDArray[np.bool_]:
+        """Say which of these clips are normal."""
+        return np.asarray(self._normal[chosen])
 
     def draw(self, size: int, frames: int, *name: str | int) -> tuple[npt.NDArray[np.int64], Array]:
         """Draw segments: every machine as likely as the others, of it every clip, of that every place.

@@ -96,6 +96,8 @@ class CompactNetwork(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffuser
         calibration: factor of the deviation of the log power in each band, measured after the training, shape (bands,).
         clip_calibration: by how much the log variance of a clip is more, for each value of the clip latent, and a
             constant; measured after the training, shape (clip_dim + 1,).
+        chance: factor of what the fine noise does by chance to the mean of a band over the clip; measured after the
+            training (`chance`), shape ().
         wander: relative deviation of the frequencies of lines over time, measured on the training clips, shape ().
         detail_mean: what decoded clips lack of the static level without details, in dB, shape (bands,).
         detail_basis: what each detail adds to the static level, in dB, shape (detail_dim, bands); see `details`.
@@ -159,6 +161,7 @@ class CompactNetwork(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffuser
         self.register_buffer("feature_std", torch.ones(features))
         self.register_buffer("calibration", torch.ones(bands))
         self.register_buffer("clip_calibration", torch.zeros(clip_dim + 1))
+        self.register_buffer("chance", torch.ones(()))
         self.register_buffer("wander", torch.zeros(()))
         self.register_buffer("active", torch.ones(frame_dim))
         self.register_buffer("detail_mean", torch.zeros(bands))

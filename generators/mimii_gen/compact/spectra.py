@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +14,9 @@ import scipy.fft
 
 from asdbench import LogmelSettings, mel_filters
 
-__all__ = ["FLOOR", "STRIDE", "NoiseStatistics", "Spectra", "Spectrum", "decibels_of"]
+from .white_noise import NoiseStatistics, noise_statistics
+
+__all__ = ["FLOOR", "STRIDE", "Spectra", "Spectrum", "decibels_of"]
 
 Array = npt.NDArray[np.float32]
 Spectrum = npt.NDArray[np.complex64]
@@ -25,22 +26,7 @@ FLOOR = 1e-16
 STRIDE = 4
 """Spectrogram frames in a latent frame."""
 _OVERLAP = 4
-_REFERENCE_SECONDS = 40.0
 _LEAST_WINDOW = 1e-3
-
-
-class NoiseStatistics(NamedTuple):
-    """White noise of unit variance as the mel bands show it, each of shape (bands,).
-
-    Attributes:
-        power: mean power.
-        log_mean: mean of the natural log of the power.
-        log_std: standard deviation of that log.
-    """
-
-    power: Array
-    log_mean: Array
-    log_std: Array
 
 
 def decibels_of(power: Array) -> Array:
@@ -144,9 +130,5 @@ class Spectra:
 
     @cached_property
     def noise(self) -> NoiseStatistics:
-        """What white noise looks like, measured on 40 s of it."""
-        random = np.random.default_rng(6)
-        samples = random.standard_normal(round(_REFERENCE_SECONDS * self.sample_rate)).astype(np.float32)
-        power = self.mel(self.transform(samples))[_OVERLAP:-_OVERLAP]
-        log = np.log(np.maximum(power, np.float32(FLOOR)))
-        return NoiseStatistics(power.mean(axis=0), log.mean(axis=0), log.std(axis=0))
+        """What white noise looks like, exactly but for its numerical integration."""
+        return noise_statistics(self._hann, self.filters)

@@ -3,6 +3,8 @@
 The fine structure of the target is that of real noise: the standardised log spectrogram of white noise, scaled to the
 deviation that each cell's gamma distribution has. Then the sound is made to have it, by gains in turn (as D. Griffin
 and J. Lim do with magnitudes, IEEE Trans. Acoust., Speech, Signal Process. 32, 1984), which keep the phases of lines.
+Gains alone leave the mean of a band over the clip off by some hundredths of a neper; so what is missing of it is added
+to the target.
 """
 
 from __future__ import annotations
@@ -25,6 +27,9 @@ _LOUDEST = 200.0
 """Mean power of a cell in dB, at most: latents that no sound has may decode to more than single precision holds."""
 _LARGEST_GAIN = 6.0
 """Nepers of power by which a cell changes in a round."""
+_LARGEST_DEBT = 0.2
+"""Nepers by which the mean of a band is aimed higher or lower than its target, since gains alone leave it some
+hundredths off; a band that the skirts of a line fill never reaches its target."""
 _TONAL = 0.05
 """Share of a band's power from which lines count in how it fluctuates."""
 _LEAST_DEVIATION = 1e-2
@@ -40,6 +45,7 @@ def synthesize(
     lines: Lines,
     *,
     calibration: Array,
+    chance: float,
     wander: float,
     num_samples: int,
     random: np.random.Generator,
@@ -54,6 +60,7 @@ def synthesize(
         log_shape: log of the shape of its gamma distribution, likewise.
         lines: the lines of the bands.
         calibration: factor of the deviation of the log power in each band, shape (bands,).
+        chance: factor of what the noise does by chance to the mean of a band over the clip.
         wander: relative deviation of the lines' frequencies over time.
         num_samples: length.
         random: of noise, phases and wander.
@@ -77,10 +84,14 @@ def synthesize(
         fine[:, tonal] = (away - away.mean(axis=0)) / np.maximum(away.std(axis=0), _LEAST_DEVIATION)
     shape = torch.from_numpy(log_shape).double().exp()  # torch's polygamma takes a thirtieth of scipy's time
     target = log_mean + (torch.digamma(shape).numpy() - log_shape).astype(np.float32)
-    target += (torch.polygamma(1, shape).sqrt().numpy().astype(np.float32) * calibration) * fine
+    fine *= torch.polygamma(1, shape).sqrt().numpy().astype(np.float32) * calibration
+    target += fine - (1 - chance) * fine.mean(axis=0)
+    owed = np.zeros(target.shape[1], dtype=np.float32)
     for _ in range(rounds):
         spectrum = spectra.transform(waveform)
-        away = np.clip(target - _log_mel(spectra, spectrum), -_LARGEST_GAIN, _LARGEST_GAIN)
+        away = target - _log_mel(spectra, spectrum)
+        owed = np.clip(owed + away.mean(axis=0), -_LARGEST_DEBT, _LARGEST_DEBT)
+        away = np.clip(away + owed, -_LARGEST_GAIN, _LARGEST_GAIN)
         waveform = spectra.inverse(spectrum * spectra.gains(away), num_samples)
     return waveform
 

@@ -98,6 +98,7 @@ def test_features_are_mean_deviation_and_lines(network: CompactNetwork) -> None:
 
 def test_a_network_comes_back_from_its_folder(network: CompactNetwork, tmp_path: Path) -> None:
     network.calibration.copy_(torch.rand(12))
+    network.chance.fill_(0.75)
     network.active.copy_(torch.tensor([1.0, 0.0, 1.0]))
     network.save_pretrained(tmp_path)
     loaded = CompactNetwork.from_pretrained(tmp_path)
@@ -106,4 +107,5 @@ def test_a_network_comes_back_from_its_folder(network: CompactNetwork, tmp_path:
     assert theirs.keys() == network.state_dict().keys()
     assert all(torch.equal(tensor, theirs[name]) for name, tensor in network.state_dict().items())
     values, clip = draw(1, 3, 5), draw(1, 5)
-    assert torch.equal(loaded.decode(values, clip).decibels, network.decode(values, clip).decibels)
+    # Weights lie elsewhere in memory, and how they are aligned may change the last digit.
+    torch.testing.assert_close(loaded.decode(values, clip).decibels, network.decode(values, clip).decibels)
