@@ -28,7 +28,12 @@ def log_shape_of_noise() -> np.ndarray:
 
 
 def make(levels: np.ndarray, log_shape: np.ndarray, lines: Lines = NONE, seed: int = 0, **others: Any) -> np.ndarray:
-    settings = {"calibration": np.ones(BANDS, np.float32), "wander": 0.0, "num_samples": SAMPLES} | others
+    settings = {
+        "calibration": np.ones(BANDS, np.float32),
+        "chance": 1.0,
+        "wander": 0.0,
+        "num_samples": SAMPLES,
+    } | others
     frames = SPECTRA.num_frames(settings["num_samples"])
     return synthesize(
         SPECTRA,
@@ -60,6 +65,21 @@ def test_the_calibration_scales_the_deviation() -> None:
         for factor in (1.0, 1.2)
     )
     assert (more / plain).mean() == pytest.approx(1.2, rel=0.03)
+
+
+def test_the_mean_of_a_band_is_what_is_expected_but_for_the_share_of_chance_that_is_drawn() -> None:
+    log_shape = log_shape_of_noise()
+    expected = LEVELS + (digamma(np.exp(log_shape)) - log_shape) * 10 / np.log(10)
+    away = {
+        chance: np.array(
+            [SPECTRA.decibels(make(LEVELS, log_shape, seed=seed, chance=chance)).mean(axis=0) for seed in range(6)]
+        )
+        - expected
+        for chance in (0.0, 0.5, 1.0)
+    }
+    scatter = {chance: float(np.sqrt(np.square(values).mean())) for chance, values in away.items()}
+    assert scatter[1.0] > 0.1 and scatter[0.0] < 0.02  # dB
+    assert scatter[0.5] / scatter[1.0] == pytest.approx(0.5, abs=0.06)
 
 
 def test_a_change_of_level_comes_when_it_is_due() -> None:
