@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from asdbench.errors import warn
+from asdbench import warn
 
 Groups = npt.NDArray[np.int64]
 """Number of the group of each clip, from 0 without gaps."""

@@ -9,8 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from asdbench import UserError
-from asdbench.errors import warn
+from asdbench import UserError, warn
 
 from .frames import Frames
 from .grouping import held_out_groups
