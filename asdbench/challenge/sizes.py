@@ -30,7 +30,7 @@ def notes_on_size(systems: Mapping[str, pd.DataFrame], year: int) -> list[str]:
             machine, section = small.index[0]
             sentences.append(
                 f"{name}: {len(small)} of {len(counts)} sections have scores of fewer clips than the {full} of the "
-                f"test set of {year}, such as {machine}, section {section}, with {small.iloc[0]}; the figures are of these "
-                "clips alone"
+                f"test set of {year}, such as {machine}, section {section}, with {small.iloc[0]}; the figures are of "
+                "these clips alone"
             )
     return sentences
