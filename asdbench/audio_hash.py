@@ -10,8 +10,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
+from typing import TYPE_CHECKING
 
 from asdbench.audio import AudioInfo, Channel, hash_of_samples, read
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def is_read_whole(info: AudioInfo, sample_rate: int | None) -> bool:
@@ -62,3 +66,18 @@ def hashes_of(
 
     with ThreadPoolExecutor(max_workers=2) as pool:  # decoding, resampling and hashing release the interpreter's lock
         return list(pool.map(one, zip(paths, infos, strict=True)))
+
+
+def as_read(frame: pd.DataFrame) -> pd.Series[str]:
+    """By what clips of a table are the same clip: the audio hash, or the content hash where that is not known.
+
+    Clips with one content hash have one audio hash, so that the audio hash alone finds all copies.
+
+    Args:
+        frame: clips or their scores, with the column ``content_hash`` and perhaps ``audio_hash``.
+    """
+    content = frame["content_hash"]
+    if "audio_hash" not in frame:
+        return content
+    audio = frame["audio_hash"].fillna("").astype(str)
+    return audio.where(audio != "", content)

@@ -1,10 +1,14 @@
-"""The same audio under two names: refused where the names contradict each other, else kept together."""
+"""The same audio under two names: refused where the names contradict each other, else kept together.
+
+The same is what is the same as it is read, in one channel and at one rate: a stereo or 48 kHz twin is a copy.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from asdbench.audio_hash import as_read
 from asdbench.clips import GROUP
 from asdbench.errors import UserError
 from asdbench.inspection import SHOWN
@@ -49,10 +53,10 @@ def refuse_divided(frame: pd.DataFrame, given: Sequence[str]) -> None:
 def _pairs(frame: pd.DataFrame, labels: Sequence[str], two: tuple[str, str]) -> list[str]:
     """The files of the same audio that have two labels: each file stands in a pair, so that all are named."""
     pairs: list[str] = []
-    labelled = frame.assign(label=list(labels))
+    labelled = frame.assign(label=list(labels), same=as_read(frame))
     labelled = labelled[labelled["label"].isin(two)]
-    twice = labelled[labelled["content_hash"].duplicated(keep=False)]
-    for _, copies in twice.groupby("content_hash", sort=False):
+    twice = labelled[labelled["same"].duplicated(keep=False)]
+    for _, copies in twice.groupby("same", sort=False):
         one, other = (copies["path"][copies["label"] == what].tolist() for what in two)
         count = max(len(one), len(other)) if one and other else 0
         pairs += [f"{one[min(i, len(one) - 1)]} and {other[min(i, len(other) - 1)]}" for i in range(count)]
@@ -63,8 +67,8 @@ def note_on_copies(frames: Iterable[pd.DataFrame]) -> str:
     """What is worth knowing where clips of a machine have the same audio, "" where none have."""
     sets = [
         copies["path"].tolist()
-        for frame in frames
-        for _, copies in frame[frame["content_hash"].duplicated(keep=False)].groupby("content_hash", sort=False)
+        for frame in (frame.assign(same=as_read(frame)) for frame in frames)
+        for _, copies in frame[frame["same"].duplicated(keep=False)].groupby("same", sort=False)
     ]
     if not sets:
         return ""
@@ -97,7 +101,7 @@ def groups_with_copies(frame: pd.DataFrame) -> pd.Series[str]:
             group = above
         return group
 
-    for _, groups in frame.groupby("content_hash", sort=False)[GROUP]:
+    for _, groups in frame.groupby(as_read(frame), sort=False)[GROUP]:
         roots = sorted({root(group) for group in groups})
         joined.update(dict.fromkeys(roots[1:], roots[0]))
     return frame[GROUP].map(root)

@@ -22,6 +22,7 @@ from asdbench.plan import Plan, Unit, fetch_recordings, finished, make_plan, out
 from asdbench.progress import Progress
 from asdbench.results import CONTROLS, SKIPPED_COLUMNS, TRACEBACKS, Results, compare_scores, write
 from asdbench.roles import assign_roles, refuse_shared_audio
+from asdbench.score_audio import with_audio_hashes
 from asdbench.score_groups import score_groups
 from asdbench.spec import LoadedSpec, PluginSpec, load_spec
 from asdbench.store import Store, disk_errors, key_of
@@ -246,7 +247,7 @@ def _score_table(plan: Plan, store: Store) -> pd.DataFrame:
     columns += ["clip_id", "content_hash", "score"]
     if not parts:
         return pd.DataFrame({name: pd.Series(dtype=object) for name in columns})
-    table = pd.concat(parts, ignore_index=True)[columns]
+    table = with_audio_hashes(pd.concat(parts, ignore_index=True)[columns], plan, store)
     groups = score_groups(plan, store)
     if not groups:
         return table

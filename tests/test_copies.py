@@ -51,3 +51,12 @@ def test_copies_are_told_once() -> None:
     assert note.startswith("4 clips are copies of each other")
     assert note.endswith("a.wav = b.wav; e.wav = f.wav")
     assert note_on_copies([clips(("a", "normal", "1"), ("b", "normal", "2"))]) == ""
+
+
+def test_twins_as_they_are_read_are_copies() -> None:
+    frame = clips(("a", "normal", "1"), ("stereo", "normal", "2"), ("48k", "anomaly", "3"), ("other", "normal", "4"))
+    frame["audio_hash"] = ["1", "1", "1", ""]
+    with pytest.raises(UserError, match=r"a\.wav and 48k\.wav; stereo\.wav and 48k\.wav; remove"):
+        refuse_contradictions([frame])
+    assert note_on_copies([frame]).endswith("a.wav = stereo.wav = 48k.wav")
+    assert groups_with_copies(frame).tolist() == ["48k", "48k", "48k", "other"]

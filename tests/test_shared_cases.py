@@ -167,3 +167,12 @@ def test_no_recording_of_the_fan_is_on_two_sides_of_a_division(shared_data, tmp_
     assert len(fit | test | pool) == 20 and min(map(len, (fit, test, pool))) >= 3
     assert sum(map(len, (roles.fit, roles.test, roles.pool))) == 530
     assert warnings(capsys) == []
+
+
+def test_mixed_rates_are_not_called_equivalent(case, tmp_path) -> None:
+    spec = case("mixed-rates") | {"statistics": {"resamples": 100}}
+    results = asdbench.run(spec, workers=0, runs=tmp_path / "runs")
+    gaps = results.gaps.dropna(subset=["gap_low"])
+    inside = (gaps["gap_low"] > -0.05) & (gaps["gap_high"] < 0.05)
+    assert (gaps.loc[~inside, "verdict"] != "equivalent").all()
+    assert not results.gaps.empty and (results.gaps["verdict"] == "too few").all()

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from asdbench import UserError
 from asdbench.challenge.estimating import ARITHMETIC, DEVIATION, HARMONIC, Evaluated, evaluate_clips
+from asdbench.challenge.sizes import notes_on_size
 from asdbench.challenge.systems import System, find_systems, years_of
 from asdbench.challenge.truths import clip_tables, find_truths
 from asdbench.compare.operating import curves_of_clips, joined
 from asdbench.datasets.listing import data_root, walk
+from asdbench.errors import warn
 from asdbench.frames import frame_of
 from asdbench.metrics import official
 from asdbench.metrics.official import ALL, decision_columns, result_areas
@@ -82,6 +84,8 @@ def evaluate(
     given = None if truth is None else data_root(str(truth), "folder of the truth")
     clips = clip_tables(systems, find_truths(folders, given, systems), with_domains=chosen > 2020)
     wanted = list(machines) or sorted({machine for table in clips.values() for machine in table["machine"]})
+    for sentence in notes_on_size(clips, chosen):
+        warn(sentence)
     found = {name: evaluate_clips(table, chosen, wanted, confidence) for name, table in clips.items()}
     return Evaluation(chosen, tuple(wanted), found, clips, confidence)
 
@@ -190,16 +194,17 @@ def official_table(found: Evaluation) -> Table:
         interval = DASH if math.isnan(low) else f"{low:.4f} to {high:.4f}"
         scored, wanted = len(system.scored), len(found.machines)
         machines = str(scored) if scored == wanted else f"{scored} of {wanted}"
-        rows.append([name, str(found.year), value, interval, machines])
+        clips = len(found.clips[name])
+        rows.append([name, str(found.year), value, interval, machines, str(clips)])
         numbers.append(
             {"system": name, "year": found.year, "official_score": system.total, "low": low, "high": high}
             | {"confidence": found.confidence, "n_machines": scored, "n_machines_expected": wanted}
-            | {"machines": " ".join(found.machines), "reason": system.reason}
+            | {"machines": " ".join(found.machines), "n_clips": clips, "reason": system.reason}
         )
     return Table(
         "official",
         f"Official score of DCASE {found.year} Task 2",
-        ["System", "Year", "official score", f"{100 * found.confidence:g} % interval", "machines"],
+        ["System", "Year", "official score", f"{100 * found.confidence:g} % interval", "machines", "clips"],
         rows,
         notes.lines(),
         frame_of(numbers),

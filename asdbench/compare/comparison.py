@@ -14,12 +14,13 @@ import numpy as np
 from asdbench.compare.agreement import AGREEMENT_COLUMNS, PartCell, correlation_rows, detector_rows, part_cells
 from asdbench.compare.bootstrap import Resampler
 from asdbench.compare.controls import CONTROL_COLUMNS, control_rows, with_controls
+from asdbench.compare.copy_effects import copy_effects
 from asdbench.compare.estimates import score_interval
 from asdbench.compare.gaps import GAP_COLUMNS, Cell, compare_cells, gap_cell, summary_row
 from asdbench.compare.heard import Heard, nothing_heard
 from asdbench.compare.memorisation import MEMORISATION_COLUMNS, memorisation_rows
 from asdbench.compare.official_scores import OFFICIAL_SUMMARY_COLUMNS, measure_estimate, official_rows
-from asdbench.compare.repeats import without_repeats
+from asdbench.compare.repeats import by_audio, without_repeats
 from asdbench.compare.scoring import Scorer
 from asdbench.compare.testsets import GROUP, REAL, Replicate, ScoreTable, TestSet, TestSetSpec, count_groups, expand
 from asdbench.compare.verdict import MARGIN
@@ -53,6 +54,7 @@ class Comparison:
         memorisation: whether generators give training clips back; see
             `asdbench.compare.memorisation.MEMORISATION_COLUMNS`.
         heard: what is known of the clips beside their scores.
+        copy_effects: AUCs with and without near copies; see `asdbench.compare.copy_effects.EFFECT_COLUMNS`.
         official: official scores by year with their parts; ``row`` "total" is the score, "total of scored machines" the
             same mean over the machines that can be scored; see `asdbench.metrics.official.OfficialScore`.
         official_summary: official scores averaged over seeds, with intervals and the gap to the original set; see
@@ -72,6 +74,7 @@ class Comparison:
     controls: pd.DataFrame
     memorisation: pd.DataFrame
     heard: Heard
+    copy_effects: pd.DataFrame
     official: pd.DataFrame
     official_summary: pd.DataFrame
     decisions: pd.DataFrame
@@ -139,6 +142,7 @@ def compare(
         raise ValueError(f"resamples is {resamples}; expected at least 2")
     if not 0 < margin < 1:
         raise ValueError(f"margin is {margin}; expected a fraction between 0 and 1, such as 0.05")
+    scores = by_audio(scores)
     table = ScoreTable(without_repeats(scores), machines, problems, detectors, generators)
     specs = expand(test_sets, table.generators)
     scorer = Scorer(table, Resampler(resamples, seed))
@@ -155,6 +159,7 @@ def compare(
         controls=scored_controls,
         memorisation=frame_of(memorisation_rows(heard.nearest, confidence), MEMORISATION_COLUMNS),
         heard=heard,
+        copy_effects=copy_effects(table.frame, heard.near),
         official=official_scores,
         official_summary=_official_summary(table, specs, years, official_scores, scorer, confidence),
         decisions=_decisions(table, specs, quantile, threshold_method),
@@ -404,7 +409,7 @@ def _limit(training_scores: detection.Scores, quantile: float, method: str) -> t
 
 
 def _clips(table: ScoreTable) -> pd.DataFrame:
-    """Count clips, by content hash those that differ, and the groups that they are of."""
+    """Count clips, by the hash of their audio those that differ, and the groups that they are of."""
     by = ["machine", "source", "generation_seed", "split", "condition"]
     once = table.frame.drop_duplicates([*by, "clip_id"])
     rows = [

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from asdbench.frames import records
-from asdbench.report.table import DASH, Table, as_tuple
+from asdbench.report.table import DASH, Notes, Table, as_tuple
 
 if TYPE_CHECKING:
     from asdbench.compare import Comparison
@@ -61,6 +61,35 @@ def near_copies(comparison: Comparison) -> Table:
             "1 is a copy. A detector that has learnt a test clip, or a generator that gives one out, makes the figures "
             "too good. Clips of one recording need one value in the column `group`: then they have one role. "
             "near_copies.csv names all pairs."
+        ]
+        if rows
+        else [],
+    )
+
+
+def copy_effects(comparison: Comparison) -> Table:
+    """What near copies do to the AUC of each detector."""
+    frame = comparison.copy_effects
+    notes = Notes()
+    rows = []
+    for row in records(frame):
+        without = (
+            f"{row['auc_without']:.3f}" if not math.isnan(row["auc_without"]) else DASH + notes.mark(row["reason"])
+        )
+        counts = f"{row['n_copies']:g} of {row['n_clips']:g}"
+        rows.append([row["machine"], row["source"], row["detector"], counts, f"{row['auc']:.3f}", without])
+    return Table(
+        "near_copies_effect",
+        "What near copies do to the AUC",
+        ["Machine", "Clips", "Detector", "near copies", "AUC with them", "AUC without them"],
+        rows,
+        notes.lines(),
+        frame,
+        3,
+        [
+            "AUC with and without near copies: of normal test clips against real anomalous clips (Clips: real) or "
+            "against those of the generator, mean over seeds. Normal copies of the detector's training clips raise "
+            "it. With a column `group` that names the recording of each clip, copies have one role."
         ]
         if rows
         else [],

@@ -16,7 +16,7 @@ from asdbench.frames import frame_of, records
 from asdbench.metrics.official import ALL
 from asdbench.report import published
 from asdbench.report.clip_tables import clips, costs, memorisation, quality, table_ii, table_iii
-from asdbench.report.finding_tables import beyond_full_scale, dependence, near_copies
+from asdbench.report.finding_tables import beyond_full_scale, copy_effects, dependence, near_copies
 from asdbench.report.gap_tables import count_cell, gaps, labels_of_sets, table_iv
 from asdbench.report.table import DASH, Notes, Table, as_tuple, have_of, mean_sd, over_seeds
 
@@ -45,6 +45,7 @@ def tables(comparison: Comparison) -> list[Table]:
         costs(comparison),
         dependence(comparison),
         near_copies(comparison),
+        copy_effects(comparison),
         beyond_full_scale(comparison),
         problems(comparison),
     ]

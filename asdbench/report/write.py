@@ -77,5 +77,6 @@ def render(comparison: Comparison, width: int = formats.WIDTH) -> str:
     if comparison.gaps.empty:
         shown.append(tables.measures(comparison))
     shown += [finding_tables.dependence(comparison), finding_tables.near_copies(comparison)]
+    shown.append(finding_tables.copy_effects(comparison))
     shown += [finding_tables.beyond_full_scale(comparison), tables.problems(comparison)]
     return render_tables([table for table in shown if table.rows], width)

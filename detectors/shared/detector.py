@@ -55,9 +55,10 @@ class FrameDetector(Detector):
         import torch
 
         from .frames import Frames
+        from .grouping import groups_of
 
         mels = [self._logmel(clips, index) for index in range(len(clips))]
-        return Frames(torch.cat(mels), [len(mel) for mel in mels], self.stacked)
+        return Frames(torch.cat(mels), [len(mel) for mel in mels], self.stacked, groups_of(clips.frame))
 
     def _vectors(self, clips: ClipSet) -> Iterator[torch.Tensor]:
         """The vectors of one clip after the other, shape (num_vectors, stacked * n_mels), on the device."""

@@ -17,11 +17,13 @@ class Frames:
         mel: shape (total frames, n_mels), float32.
         lengths: number of frames of each clip.
         stacked: number of consecutive frames in a vector.
+        groups: number of the group of each clip, None where each is a group of its own; see `.grouping`.
     """
 
     mel: Tensor
     lengths: list[int]
     stacked: int
+    groups: npt.NDArray[np.int64] | None = None
 
     def windows(self) -> Tensor:
         """All runs of ``stacked`` frames as vectors, without a copy; those across two clips included."""

@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from asdbench import UserError
+from asdbench import UserError, warn
 
 from .frames import Frames
+from .grouping import held_out_groups
 from .networks import seeded
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -48,13 +49,11 @@ class Trainer:
     def __init__(self, network: nn.Module, frames: Frames, training: Training, device: torch.device) -> None:
         self._network, self._training, self._device = network, training, device
         self._generator = torch.Generator().manual_seed(training.seed)
-        rows = torch.from_numpy(np.concatenate(frames.starts()))
-        rows = rows[torch.randperm(len(rows), generator=self._generator)]
-        held_out = int(training.validation * len(rows))
-        self.held_out, self.rows = rows[:held_out], rows[held_out:]
+        self.held_out, self.rows = self._divided(frames)
         if len(self.rows) < 2:
+            total = len(self.held_out) + len(self.rows)
             raise UserError(
-                f"{len(rows)} vectors of the training clips leave {len(self.rows)} to learn from, expected 2 at least "
+                f"{total} vectors of the training clips leave {len(self.rows)} to learn from, expected 2 at least "
                 f"(validation: {training.validation:g})"
             )
         # The frames of a machine fit a GPU's memory: moved once, they need not be moved batch by batch.
@@ -63,6 +62,25 @@ class Trainer:
         network.to(device)
         self._optimizer = torch.optim.Adam(network.parameters(), lr=training.learning_rate, fused=device.type != "mps")
         self._epoch = 0
+
+    def _divided(self, frames: Frames) -> tuple[Tensor, Tensor]:
+        """Rows of the windows that are held out and those that are trained on: groups of clips are not divided."""
+        starts, share = frames.starts(), self._training.validation
+        rows = torch.from_numpy(np.concatenate(starts))
+        shuffled = rows[torch.randperm(len(rows), generator=self._generator)]
+        held_out = int(share * len(rows))
+        if frames.groups is None or not held_out:
+            return shuffled[:held_out], shuffled[held_out:]
+        number = int(frames.groups.max()) + 1
+        if number == 1:
+            warn(
+                f"all {len(starts)} training clips are of one group, so vectors of it are held out for the logged loss"
+            )
+            return shuffled[:held_out], shuffled[held_out:]
+        sizes = [len(one) for one in starts]
+        order = torch.randperm(number, generator=self._generator).numpy()
+        kept = torch.from_numpy(np.repeat(held_out_groups(sizes, frames.groups, share, order), sizes))
+        return rows[kept], rows[~kept]
 
     def epoch(self, loss: Loss) -> float:
         """Train on every vector once, in a new order; return the mean loss."""

@@ -52,6 +52,7 @@ class TwfrGmm(Detector):
         """Choose the ratio where that is asked for, then fit the mixture."""
         import numpy as np
 
+        from ..shared.grouping import groups_of
         from .choosing import RATIOS, auc_by_ratio, chosen, disturbed
         from .pooling import pooled
 
@@ -73,6 +74,8 @@ class TwfrGmm(Detector):
                 np.stack(other).reshape(shape),
                 lambda rows, kept: self._mixture(rows, domains[kept]),
                 self.rng("folds"),
+                groups_of(clips.frame),
+                max(2, self.components),
             )
             self.auc_by_ratio_ = {str(ratio): float(auc) for ratio, auc in zip(ratios, aucs, strict=True)}
             position = chosen(aucs, len(clips), len(other))

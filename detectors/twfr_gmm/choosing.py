@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from ..shared.grouping import Groups, folds
+
 if TYPE_CHECKING:
     from sklearn.mixture import GaussianMixture
 
@@ -45,6 +47,8 @@ def auc_by_ratio(
     other: npt.NDArray[np.float64],
     fit: Callable[[npt.NDArray[np.float64], npt.NDArray[np.int64]], GaussianMixture],
     rng: np.random.Generator,
+    groups: Groups | None = None,
+    least: int = 1,
 ) -> npt.NDArray[np.float64]:
     """How well normal clips and disturbed ones are told apart by models that know neither.
 
@@ -53,6 +57,8 @@ def auc_by_ratio(
         other: the same clips disturbed, shape (clips, times, ratios, bands).
         fit: fits a mixture to vectors, those of the clips at the given positions.
         rng: draws the folds.
+        groups: of the clips; those of a group are in one fold.
+        least: clips that ``fit`` needs.
 
     Returns:
         The AUC for each ratio.
@@ -60,7 +66,7 @@ def auc_by_ratio(
     from sklearn.metrics import roc_auc_score
 
     count, ratios, bands = normal.shape
-    fold = rng.permutation(count) % min(_FOLDS, count)
+    fold = folds(count, _FOLDS, groups, least, rng)
     truth = np.repeat([0, 1], [count, count * other.shape[1]])
     result = np.empty(ratios)
     for index in range(ratios):

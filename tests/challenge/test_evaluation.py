@@ -13,6 +13,7 @@ from sklearn.metrics import precision_recall_fscore_support, roc_auc_score
 
 from asdbench import UserError
 from asdbench.challenge.evaluation import Evaluation, evaluate
+from asdbench.challenge.sizes import notes_on_size
 from asdbench.cli.dcase import evaluate as evaluate_command
 from asdbench.metrics.official import harmonic_mean
 
@@ -461,3 +462,23 @@ def test_the_command_refuses_in_one_sentence_and_writes_nothing(write_system, tm
     sentence = refusal("evaluate", "mine", "--year", "2025", "--out", "tables")
     assert "row 1: the score is 'nan'" in sentence
     assert not (tmp_path / "tables").exists()
+
+
+def test_sections_with_fewer_clips_than_the_test_set_are_named(write_system, tmp_path, capsys) -> None:
+    written = write_system(tmp_path)
+    found = evaluate(tmp_path, year=2023)
+    (said,) = [line for line in capsys.readouterr().err.splitlines() if "warning" in line]
+    machine = sorted(written)[0]
+    count = len(written[machine])
+    assert f"have scores of fewer clips than the 200 of the test set of 2023, such as {machine}, section 00" in said
+    assert f"with {count};" in said
+    (row,) = found.tables()[-1].numbers.to_dict("records")
+    assert row["n_clips"] == sum(map(len, written.values()))
+    assert found.tables()[-1].rows[0][-1] == str(row["n_clips"])
+
+
+def test_full_sections_and_years_of_other_sizes_have_no_note() -> None:
+    full = pd.DataFrame({"machine": "fan", "section": "00"}, index=range(200))
+    assert notes_on_size({"a": full}, 2024) == []
+    assert len(notes_on_size({"a": full, "b": full[:-1]}, 2024)) == 1
+    assert notes_on_size({"a": full[:5]}, 2020) == []

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from asdbench.compare import compare
-from asdbench.compare.repeats import without_repeats
+from asdbench.compare.repeats import by_audio, without_repeats
 
 SETS = {
     "original": {"normal": "real", "anomaly": "real"},
@@ -49,3 +49,19 @@ def test_what_counts_as_repeated() -> None:
     assert len(without_repeats(pd.concat([scores, scores.assign(seed=1)], ignore_index=True))) == 82
     shuffled = scores.sample(frac=1, random_state=0)
     assert set(without_repeats(shuffled)["clip_id"]) == set(without_repeats(scores)["clip_id"])
+
+
+def test_a_twin_with_a_content_hash_of_its_own_is_a_repeat() -> None:
+    """Stereo or 48 kHz: another file, the same clip as it is read."""
+    scores = table(10)
+    twins = scores["source"] == "g"
+    scores = scores.assign(audio_hash=scores["content_hash"])
+    scores.loc[twins, "content_hash"] = [f"file {index}" for index in range(10)]
+    assert len(without_repeats(scores)) == 50
+    assert len(without_repeats(by_audio(scores))) == 41
+    assert len(without_repeats(by_audio(scores.assign(audio_hash="")))) == 50
+    once = compare(table(1), SETS, ["fan"], resamples=50)
+    often = compare(scores, SETS, ["fan"], resamples=50)
+    columns = ["auc_original", "auc_generated", "gap", "gap_low", "gap_high"]
+    pd.testing.assert_frame_equal(often.gaps[columns], once.gaps[columns])
+    assert often.clips.loc[often.clips["source"] == "g", ["n_clips", "n_different"]].to_numpy().tolist() == [[10, 1]]

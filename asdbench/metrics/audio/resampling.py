@@ -266,6 +266,8 @@ def _trace_of_root(cov_1: Vectors, cov_2: Vectors) -> float:
     factor, failed = lapack.dpotrf(cov_1.T, lower=1)
     if failed:
         root = _root(cov_1)
+        if not root.shape[1]:  # clips that do not differ: the covariance is 0
+            return 0.0
         inner = root.T @ cov_2 @ root
     else:
         half = blas.dtrmm(1.0, factor, cov_2.T, side=1, lower=1)

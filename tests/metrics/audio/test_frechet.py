@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from asdbench import UserError
 from asdbench.metrics.audio.frechet import frechet_distance, frechet_from_statistics, too_few_for
+from asdbench.metrics.audio.resampling import _trace_of_root
 
 
 def sample(n: int, dim: int, seed: int, scale: float = 1.0, shift: float = 0.0) -> np.ndarray:
@@ -129,3 +130,12 @@ def test_bad_statistics_and_names_are_refused() -> None:
         frechet_from_statistics(zero, eye, np.zeros(3), np.eye(3))
     with pytest.raises(UserError, match="did you mean 'fadtk'"):
         frechet_distance(np.ones((4, 2)), np.ones((4, 2)), "fadkt")
+
+
+@pytest.mark.parametrize("dim", [1, 3])
+def test_the_root_of_a_covariance_of_0_has_trace_0(dim: int) -> None:
+    """Resamples of ten clips may hold one clip ten times, whose covariance is 0."""
+    other = np.cov(sample(50, dim, 0), rowvar=False).reshape(dim, dim)
+    zero = np.zeros((dim, dim))
+    assert _trace_of_root(zero, other) == _trace_of_root(other, zero) == 0
+    assert _trace_of_root(other, other) == pytest.approx(np.trace(other))
