@@ -144,7 +144,7 @@ def _noise(auc: float, gap: float, power: float, alpha: float, correlation: floa
 def _both_below(first: float, second: float, correlation: float) -> float:
     """P(two standard normals of this correlation are below the quantiles of ``first`` and ``second``).
 
-    In closed form by Owen's T function, in microseconds where a general integration takes milliseconds.
+    In closed form by Owen's T function.
     Source: D. B. Owen, "Tables for computing bivariate normal probabilities", Ann. Math. Statist. 27 (1956), eq. 2.1.
 
     Args:
