@@ -5,10 +5,12 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+
+T = TypeVar("T", bound=np.generic)
 
 
 class Remembered:
@@ -23,7 +25,7 @@ class Remembered:
         self._arrays: OrderedDict[Hashable, npt.NDArray[Any]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def get(self, key: Hashable, compute: Callable[[], npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
+    def get(self, key: Hashable, compute: Callable[[], npt.NDArray[T]]) -> npt.NDArray[T]:
         """Return the array of a key, which is computed where it is not remembered; a copy, which may be changed."""
         with self._lock:
             found = self._arrays.get(key)

@@ -4,6 +4,8 @@ import numpy as np
 
 from asdbench import ClipSet, Detector, detector, remembered_logmel, setting
 
+from .shared.neighbours import nearest_distances
+
 
 @detector("logmel_knn")
 class LogmelKnn(Detector):
@@ -15,11 +17,8 @@ class LogmelKnn(Detector):
         self.train_ = self._embed(clips)
 
     def score(self, clips: ClipSet) -> np.ndarray:
-        from sklearn.neighbors import NearestNeighbors
-
-        trees = NearestNeighbors(n_neighbors=min(self.k + 1, len(self.train_)), algorithm="kd_tree").fit(self.train_)
-        distances = trees.kneighbors(self._embed(clips))[0]
-        return np.where(distances[:, :1] == 0, np.roll(distances, -1, axis=1), distances)[:, : self.k].mean(axis=1)
+        found = nearest_distances(self._embed(clips), self.train_, self.k + 1)
+        return np.where(found[:, :1] == 0, np.roll(found, -1, axis=1), found)[:, : self.k].mean(axis=1)
 
     def _embed(self, clips: ClipSet) -> np.ndarray:
         return np.stack([np.r_[mel.mean(axis=0), mel.std(axis=0)] for mel in map(remembered_logmel, clips.waveforms())])

@@ -179,6 +179,22 @@ def test_a_file_that_is_cut_off_or_not_there_is_refused(tmp_path: Path) -> None:
             Fingerprints.load(path)
 
 
+def test_a_clip_that_is_looked_at_again_is_not_computed_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from asdbench import fingerprinting
+    from asdbench.remembered import Remembered
+    from asdbench.testing import example_clips
+
+    computed = []
+    monkeypatch.setattr(fingerprinting, "_remembered", Remembered(2**20))
+    monkeypatch.setattr(fingerprinting, "fingerprint", lambda one: computed.append(1) or fingerprint(one))
+    clips, others = example_clips(tmp_path, 3, 0), example_clips(tmp_path, 2, 0, "test")
+    first, second, third = (fingerprinting.fingerprints(some) for some in (clips, clips, others))
+    assert len(computed) == len(clips) + len(others)
+    for found, some in ((first, clips), (second, clips), (third, others)):
+        expected = [fingerprint(one) for one in some.waveforms()]  # at 16 kHz already
+        assert all(np.array_equal(*pair) for pair in zip(found.values, expected, strict=True))
+
+
 TELL = """
 import json
 import numpy as np

@@ -57,20 +57,17 @@ class DcaseAutoencoder(FrameDetector):
         import numpy as np
 
         from .mahalanobis import distance
-        from .network import reconstruct
+        from .residuals import digest_of, rows_of, summary_of
 
-        network, device = self._trained(), self._device()
+        network, device, weights = self._trained(), self._device(), digest_of(self.weights_)
         inverses = list(self.inverse_covariances_.values())
         scores = np.empty(len(clips))
         for index, vectors in enumerate(self._vectors(clips)):
-            residuals = reconstruct(network, vectors, device).numpy()
-            if self.score_by == "mse":
-                scores[index] = np.square(residuals, dtype=np.float64).mean()
+            if self.score_by == "mahalanobis_frame":
+                scores[index] = distance(rows_of(network, vectors, device, self.n_mels), inverses).mean()
                 continue
-            rows = residuals.reshape(-1, self.n_mels).astype(np.float64)
-            if self.score_by == "mahalanobis":
-                rows = rows.mean(axis=0, keepdims=True)
-            scores[index] = distance(rows, inverses).mean()
+            square, mean = summary_of(network, weights, vectors, device, self.n_mels)
+            scores[index] = square if self.score_by == "mse" else distance(mean, inverses)[0]
         return scores
 
     def _network(self) -> torch.nn.Sequential:

@@ -7,6 +7,7 @@ import pytest
 from scipy import stats
 
 from asdbench.compare.power import (
+    _both_below,
     clips_needed,
     design_effect,
     detectable_gap,
@@ -116,3 +117,14 @@ def test_design_effect_is_the_variance_of_a_mean_of_groups(size: int, correlatio
 def test_groups_out_of_range(size: float, correlation: float, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         design_effect(size, correlation)
+
+
+@pytest.mark.parametrize("first", [1e-6, 0.3, 0.5, 0.9])
+@pytest.mark.parametrize("second", [0.2, 0.5, 0.9999])
+@pytest.mark.parametrize("correlation", [-0.9, 0.0, 0.3, 0.5, 0.99])
+def test_two_normals_are_both_below_as_by_numerical_integration(
+    first: float, second: float, correlation: float
+) -> None:
+    covariance = [[1, correlation], [correlation, 1]]
+    expected = stats.multivariate_normal.cdf(stats.norm.ppf([first, second]), cov=covariance)
+    assert _both_below(first, second, correlation) == pytest.approx(expected, abs=1e-12)

@@ -190,6 +190,34 @@ def test_the_three_scores_of_one_fit_equal_their_definitions(fitted):
         assert found["mahalanobis_frame"][index] == pytest.approx(frames.mean(), rel=1e-4)
 
 
+def test_both_scores_of_a_fit_share_the_forward_pass_and_equal_those_computed_alone(fitted, monkeypatch):
+    from asdbench.detectors.dcase_ae import residuals
+    from asdbench.remembered import Remembered
+
+    detector, train_clips, clips = fitted
+    passes = []
+    monkeypatch.setattr(residuals, "reconstruct", lambda *args: passes.append(1) or reconstruct(*args))
+
+    def alone(kind, some, of=detector):
+        monkeypatch.setattr(residuals, "_remembered", Remembered(0))  # keeps nothing
+        return score_as(of, kind, some)
+
+    expected = {kind: alone(kind, clips) for kind in ("mse", "mahalanobis")}
+    assert len(passes) == 2 * len(clips)
+    passes.clear()
+    monkeypatch.setattr(residuals, "_remembered", Remembered(2**20))
+    for kind in ("mse", "mahalanobis"):
+        assert np.array_equal(score_as(detector, kind, clips), expected[kind])
+    assert len(passes) == len(clips)
+    # Other weights and other clips are not taken for these.
+    other = DcaseAutoencoder(epochs=1, width=64, batch_size=64)
+    other.fit(train_clips)
+    remembered = {kind: score_as(other, kind, clips) for kind in ("mse", "mahalanobis")}
+    more = score_as(detector, "mse", train_clips)
+    assert all(np.array_equal(remembered[kind], alone(kind, clips, other)) for kind in remembered)
+    assert np.array_equal(more, alone("mse", train_clips))
+
+
 def test_a_loud_whistle_scores_higher(fitted):
     detector, _, clips = fitted
     anomalous = (clips.frame["condition"] == "anomaly").to_numpy()
