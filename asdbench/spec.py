@@ -14,6 +14,7 @@ from asdbench import plugins
 from asdbench.errors import UserError, did_you_mean
 from asdbench.metrics.threshold import METHODS, QUANTILE, Method
 from asdbench.plugins import Plugin, Registry
+from asdbench.report import published
 from asdbench.settings_text import build_plugin, parse_assignment
 from asdbench.validation import first_error, shown
 from asdbench.yaml_file import Path, Places, read_yaml
@@ -132,6 +133,7 @@ class Spec(_Model):
     )
     embeddings: dict[Name, PluginSpec] = {"logmel_stats": PluginSpec(use="logmel_stats")}
     metrics: list[str] = ["auc", "pauc", "auc_source", "auc_target"]
+    published: Name | None = None
     official: Literal[2020, 2021, 2022, 2023, 2024, 2025, 2026] | None = None
     statistics: Statistics = Statistics()
     threshold: Threshold = Threshold()
@@ -208,6 +210,10 @@ class LoadedSpec:
         }
         for index, name in enumerate(self.spec.metrics):
             self._lookup(plugins.metrics, name, ("metrics", index))
+        try:
+            published.figures(self.spec.published)
+        except UserError as error:
+            raise UserError(f"{self._where(('published',))}: {error}") from None
         if not self.generators and all(entry.anomaly == "generated" for entry in self.spec.test_sets.values()):
             raise UserError(
                 f"{self._where(('test_sets',))}: every test set needs generated clips, but there is no generator"
