@@ -14,7 +14,6 @@ from asdbench import plugins
 from asdbench.errors import UserError, did_you_mean
 from asdbench.metrics.threshold import METHODS, QUANTILE, Method
 from asdbench.plugins import Plugin, Registry
-from asdbench.report import published
 from asdbench.settings_text import build_plugin, parse_assignment
 from asdbench.validation import first_error, shown
 from asdbench.yaml_file import Path, Places, read_yaml
@@ -210,10 +209,7 @@ class LoadedSpec:
         }
         for index, name in enumerate(self.spec.metrics):
             self._lookup(plugins.metrics, name, ("metrics", index))
-        try:
-            published.figures(self.spec.published)
-        except UserError as error:
-            raise UserError(f"{self._where(('published',))}: {error}") from None
+        self._check_published()
         if not self.generators and all(entry.anomaly == "generated" for entry in self.spec.test_sets.values()):
             raise UserError(
                 f"{self._where(('test_sets',))}: every test set needs generated clips, but there is no generator"
@@ -232,6 +228,16 @@ class LoadedSpec:
             instances: dict[str, Plugin] = getattr(self, kind)
             data[kind] = {name: {"use": instance.name, **instance.settings()} for name, instance in instances.items()}
         return data
+
+    def _check_published(self) -> None:
+        if self.spec.published is None:
+            return
+        from asdbench.report import published  # with all of the tables, which no other spec needs here
+
+        try:
+            published.figures(self.spec.published)
+        except UserError as error:
+            raise UserError(f"{self._where(('published',))}: {error}") from None
 
     def _controlled(self) -> list[str]:
         """The generators that controls are run for: those that learn, or all, or none, as the spec says."""
