@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from asdbench.compare.heard import Heard
 
 SPEC, SCORES, GENERATED, PROBLEMS = "spec.yaml", "scores.parquet", "generated_clips.csv", "problems.json"
-CURVES = "roc_long.csv"
+CURVES, METRICS = "roc_long.csv", "metrics.parquet"
 SKIPPED, SKIPPED_COLUMNS = "skipped_clips.csv", ("machine", "path", "problem")
 CONTROLS = "controls"
 """Name among the artefacts of the list of generators that are bounds for others."""
@@ -152,6 +152,7 @@ def compare_scores(
         generators=list(spec["generators"]),
         controls=controls,
         heard=heard,
+        published=spec.get("published"),  # runs of before had none
         quantile=limit["quantile"],
         threshold_method=limit["method"],
     )
@@ -159,6 +160,8 @@ def compare_scores(
 
 def load(folder: str | Path) -> Results:
     """Read a run: its folder, or a folder of runs, of which the newest is taken.
+
+    The plugin files that its spec names are not imported; values of metrics that they define are those stored.
 
     Raises:
         UserError: there is no run, or files of it are missing.
@@ -176,11 +179,13 @@ def load(folder: str | Path) -> Results:
         generated = texts.astype({"seed": "int64"})
         problems = json.loads((folder / PROBLEMS).read_text())
         heard = Heard.load(folder)
-        if not set(spec["metrics"]) <= set(plugins.metrics.names()):
-            plugins.load_files(map(Path, spec["plugins"]))
         # Runs of before did not tell which generators are controls, and counted all alike.
         controls = json.loads((folder / ARTEFACTS).read_text()).get(CONTROLS, [])
-        comparison = compare_scores(spec, scores, problems, heard, controls)
+        known = [name for name in spec["metrics"] if name in plugins.metrics.names()]
+        comparison = compare_scores(spec | {"metrics": known}, scores, problems, heard, controls)
+        if len(known) < len(spec["metrics"]):
+            # Their code may be anybody's, and looking runs none: what they gave is read.
+            comparison = replace(comparison, metrics=pd.read_parquet(folder / METRICS))
         listed = folder / SKIPPED  # runs of before had none
         skipped = pd.read_csv(listed) if listed.is_file() else _skipped_table()
         return Results(folder, spec, scores, generated, problems, comparison, skipped)
@@ -220,7 +225,7 @@ def write(results: Results, environment: dict[str, Any], artefacts: dict[str, An
     remove_abandoned(folder.parent)
     with temporary_folder(folder.parent) as new:
         results.scores.to_parquet(new / SCORES, index=False)
-        results.metrics.to_parquet(new / "metrics.parquet", index=False)
+        results.metrics.to_parquet(new / METRICS, index=False)
         results.heard.save(new)
         results.generated.to_csv(new / GENERATED, index=False)
         results.skipped.to_csv(new / SKIPPED, index=False)

@@ -132,6 +132,7 @@ class Spec(_Model):
     )
     embeddings: dict[Name, PluginSpec] = {"logmel_stats": PluginSpec(use="logmel_stats")}
     metrics: list[str] = ["auc", "pauc", "auc_source", "auc_target"]
+    published: Name | None = None
     official: Literal[2020, 2021, 2022, 2023, 2024, 2025, 2026] | None = None
     statistics: Statistics = Statistics()
     threshold: Threshold = Threshold()
@@ -208,6 +209,7 @@ class LoadedSpec:
         }
         for index, name in enumerate(self.spec.metrics):
             self._lookup(plugins.metrics, name, ("metrics", index))
+        self._check_published()
         if not self.generators and all(entry.anomaly == "generated" for entry in self.spec.test_sets.values()):
             raise UserError(
                 f"{self._where(('test_sets',))}: every test set needs generated clips, but there is no generator"
@@ -226,6 +228,16 @@ class LoadedSpec:
             instances: dict[str, Plugin] = getattr(self, kind)
             data[kind] = {name: {"use": instance.name, **instance.settings()} for name, instance in instances.items()}
         return data
+
+    def _check_published(self) -> None:
+        if self.spec.published is None:
+            return
+        from asdbench.report import published  # with all of the tables, which no other spec needs here
+
+        try:
+            published.figures(self.spec.published)
+        except UserError as error:
+            raise UserError(f"{self._where(('published',))}: {error}") from None
 
     def _controlled(self) -> list[str]:
         """The generators that controls are run for: those that learn, or all, or none, as the spec says."""

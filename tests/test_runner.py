@@ -474,6 +474,21 @@ def test_a_metric_that_raises_is_told_and_the_others_stand(spec_data, tmp_path):
     assert metrics.loc[metrics["metric"] == "auc", "value"].notna().all()
 
 
+def test_looking_at_a_run_imports_no_plugin_file(spec_data, tmp_path):
+    plugin = tmp_path / "mine.py"
+    plugin.write_text(
+        "import asdbench\n\n\n@asdbench.metric('half')\ndef half(is_anomaly, score, domain):\n    return 0.5\n"
+    )
+    results = run(spec_data | {"plugins": [str(plugin)], "metrics": ["auc", "half"]}, tmp_path)
+    plugins.metrics.forget_files()
+    plugin.write_text(f"open({str(tmp_path / 'ran')!r}, 'w').close()\n")
+    loaded = asdbench.load(results.folder)
+    assert not (tmp_path / "ran").exists()
+    assert set(loaded.metrics.loc[loaded.metrics["metric"] == "half", "value"]) == {0.5}
+    pd.testing.assert_frame_equal(loaded.metrics, results.metrics, check_dtype=False)
+    assert str(loaded) == str(results)
+
+
 def test_generated_clips_are_named_after_what_they_are(spec_data, tmp_path):
     for row in run(spec_data, tmp_path).generated.itertuples():
         attributes = "".join(f"_{key}_{value}" for key, value in json.loads(row.attributes).items())

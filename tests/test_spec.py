@@ -184,3 +184,11 @@ def test_a_spec_that_is_nowhere(tmp_path):
         load_spec(tmp_path / "none.yaml")
     with pytest.raises(UserError, match="only a spec in a file"):
         load_spec({"extends": "mimii_gen"})
+
+
+def test_published_figures_are_asked_for_by_name(write_spec):
+    assert load_spec(write_spec(MINIMAL)).spec.published is None
+    assert load_spec(write_spec(MINIMAL + "published: mimii_gen\n")).spec.published == "mimii_gen"
+    assert load_spec("mimii_gen").spec.published == "mimii_gen"
+    with pytest.raises(UserError, match=r"spec.yaml:7: published: there are no published figures 'mimi_gen'; did you"):
+        load_spec(write_spec(MINIMAL + "published: mimi_gen\n"))

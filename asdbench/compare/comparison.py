@@ -65,6 +65,7 @@ class Comparison:
         machines: machine types, in the order of the report; ``detectors`` and ``generators`` likewise.
         confidence: of the intervals; ``resamples``: of the bootstrap.
         margin: largest gap that does not matter, for the verdicts.
+        published: name of the published figures that tables show beside these; None for none.
     """
 
     metrics: pd.DataFrame
@@ -86,6 +87,7 @@ class Comparison:
     confidence: float
     resamples: int
     margin: float
+    published: str | None = None
 
 
 def compare(
@@ -107,6 +109,7 @@ def compare(
     threshold_method: str = threshold.METHODS[0],
     seed: int = 0,
     heard: Heard | None = None,
+    published: str | None = None,
 ) -> Comparison:
     """Compare original and generated test sets.
 
@@ -131,6 +134,7 @@ def compare(
         threshold_method: one of `asdbench.metrics.threshold.METHODS`: what the quantile is taken of.
         seed: of the bootstrap.
         heard: what is known of the clips beside their scores.
+        published: name of the published figures that tables show beside these; None for none.
 
     Raises:
         UserError: the score table or a test set is malformed.
@@ -171,6 +175,7 @@ def compare(
         confidence=confidence,
         resamples=resamples,
         margin=margin,
+        published=published,
     )
 
 

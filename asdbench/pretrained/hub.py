@@ -65,6 +65,8 @@ def load_pretrained(kind: Any, name: str, *, setting: str, optional: Sequence[st
         options: dict[str, Any] = {"local_files_only": True}
     else:
         options = {"local_files_only": not _hub_answers()}
+    if not _is_of_diffusers(kind):  # which knows no such option: it runs no code that comes with weights
+        options["trust_remote_code"] = False  # left out, transformers asks at the terminal
     if not tokenizer:
         # Tensors of a wrong shape are let through here so that `_check_weights` can name them.
         options |= {"use_safetensors": True, "output_loading_info": True, "ignore_mismatched_sizes": True}
@@ -183,6 +185,10 @@ def _progress_libraries() -> list[Any]:
     """The logging modules of transformers and, where it has been imported, of diffusers."""
     diffusers_logging = sys.modules.get("diffusers.utils.logging")
     return [transformers_logging, *([diffusers_logging] if diffusers_logging else [])]
+
+
+def _is_of_diffusers(kind: Any) -> bool:
+    return any(base.__module__.partition(".")[0] == "diffusers" for base in kind.__mro__)
 
 
 def _is_tokenizer(kind: Any) -> bool:

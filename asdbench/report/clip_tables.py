@@ -58,22 +58,25 @@ def table_ii(comparison: Comparison) -> Table:
     roles = records(comparison.heard.roles)
     counts = {(row["machine"], row["role"], row["condition"]): row["n_clips"] for row in roles}
     kinds = [(role, condition) for role in ("pool", "test") for condition in ("normal", "anomaly")]
-    theirs = any(published.table_ii(machine) for machine in comparison.machines)
+    paper = published.figures(comparison.published)
+    theirs = any(paper.counts_of(machine) for machine in comparison.machines)
     for machine in dict.fromkeys(comparison.heard.roles["machine"]):
         own = [int(counts.get((machine, *kind), 0)) for kind in kinds]
         fit = int(counts.get((machine, "fit", "normal"), 0))
-        known = published.table_ii(machine)
+        known = paper.counts_of(machine)
         cells = [str(machine), *map(str, own), str(fit)]
         rows.append(cells + (([DASH] * 4 if known is None else list(map(str, known))) if theirs else []))
         names = ["training_normal", "training_anomaly", "validation_normal", "validation_anomaly"]
         number = {"machine": machine, **dict(zip(names, own, strict=True)), "detector_training": fit}
-        numbers.append(number | {f"published_{n}": v for n, v in zip(names, known or [math.nan] * 4, strict=True)})
+        if theirs:
+            number |= {f"published_{n}": v for n, v in zip(names, known or [math.nan] * 4, strict=True)}
+        numbers.append(number)
     columns = ["training normal", "training anomalous", "validation normal", "validation anomalous"]
     header = ["Machine", *columns, "detector training"]
     remarks = ["training: real clips that generators are given; validation: real test clips, by which they are judged."]
     if theirs:
         header += [f"{name}, published" for name in columns]
-        remarks.append(f"published: {published.PAPER}, Table II. {DASH}: the paper has no such machine.")
+        remarks.append(f"published: {paper.paper}, {paper.counts_table}. {DASH}: the paper has no such machine.")
     title = "Real clips by machine, condition and use"
     return Table("table_ii", title, header, rows, [], frame_of(numbers), 1, remarks if rows else [])
 
@@ -84,6 +87,7 @@ def table_iii(comparison: Comparison) -> Table:
     frame = comparison.heard.quality
     if (frame["machine"] == POOLED).any():  # else there is one machine
         frame = frame[frame["machine"] == POOLED]
+    paper = published.figures(comparison.published)
     pooled = frame[frame["metric"].isin(_TABLE_III)]
     found = _columns(pooled)
     rows, numbers = [], []
@@ -99,11 +103,11 @@ def table_iii(comparison: Comparison) -> Table:
         rows.append([str(generator), str(condition), f"{clips['n_real']}/{clips['n_generated']}", *cells])
         numbers.append(number)
     if rows:
-        missing = [name for known in published.TABLE_III.values() for name in known]
+        missing = [name for known in paper.quality.values() for name in known]
         extra = [name for name in dict.fromkeys(missing) if not any(_is_published(column, name) for column in found)]
         names = [*found, *extra]
         rows = [[*row, *[""] * len(extra)] for row in rows]
-        for generator, known in published.TABLE_III.items():
+        for generator, known in paper.quality.items():
             values = [next((v for n, v in known.items() if _is_published(column, n)), None) for column in names]
             rows.append(["[published]", generator, "", *("" if v is None else f"{v:.2f}" for v in values)])
             number = {"generator": generator, "condition": "", "published": True}
@@ -123,8 +127,14 @@ def table_iii(comparison: Comparison) -> Table:
             "In parentheses: the figure with as many clips as half of the real ones, and its floor, the figure between "
             "two halves of the real clips (for IS: of as many real clips). With few clips read kad, which is unbiased. "
             "clips: real/generated. Means over seeds; intervals and machines are in quality.csv.",
-            f"[published]: {published.PAPER}, Table III: other clips; figures by one name with two embeddings are two "
-            "figures.",
+            *(
+                [
+                    f"[published]: {paper.paper}, {paper.quality_table}: other clips; figures by one name with two "
+                    "embeddings are two figures."
+                ]
+                if paper.quality
+                else []
+            ),
         ]
         if rows
         else [],

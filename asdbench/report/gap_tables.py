@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from asdbench.compare.verdict import INDISTINGUISHABLE, MIN_GROUPS, TOO_FEW, has_few_groups
 from asdbench.frames import frame_of, records
 from asdbench.report import published
+from asdbench.report.published import Published
 from asdbench.report.table import DASH, Notes, Table, have_of, mean_sd, points_sd
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ FEW_CLIPS = 20
 def table_iv(comparison: Comparison) -> Table:
     """AUC on original and generated sets by machine and detector, in the manner of the paper's Table IV.
 
-    One row a machine and detector; a group of columns a generator; the published values at the right.
+    One row a machine and detector; a group of columns a generator; published values, where asked for, at the right.
     """
     notes = Notes()
     groups = labels_of_sets(comparison.gaps)
@@ -31,7 +32,9 @@ def table_iv(comparison: Comparison) -> Table:
     header = ["Machine", "Detector", "n normal", "n anomaly", "AUC original"]
     for label in groups.values():
         header += [f"n {label}", f"AUC {label}", f"gap {label} (points)", f"{interval} {label}"]
-    header += [f"{name}, {published.LABEL}" for name in ("AUC original", "AUC generated", "gap (points)")]
+    known = published.figures(comparison.published)
+    if known.name:
+        header += [f"{name}, {known.label}" for name in ("AUC original", "AUC generated", "gap (points)")]
     rows, numbers = [], []
     for (machine, detector), cells in comparison.gaps.groupby(["machine", "detector"], sort=False):
         by_group = {(cell["generator"], cell["test_set"]): cell for cell in records(cells)}
@@ -49,8 +52,8 @@ def table_iv(comparison: Comparison) -> Table:
             number |= {f"{label}: {k}": cell[k] for k in cell if str(k).startswith(("auc_generated", "gap"))}
             of_made = ("n_anomaly_generated", "n_anomaly_generated_groups", "n_seeds", "n_seeds_expected", "reason")
             number |= {f"{label}: {k}": cell[k] for k in of_made}
-        rows.append([str(x) for x in row] + _published_cells(str(machine)))
-        numbers.append(number | _published_numbers(str(machine)))
+        rows.append([str(x) for x in row] + _published_cells(known, str(machine)))
+        numbers.append(number | _published_numbers(known, str(machine)))
     return Table(
         "table_iv",
         f"AUC on original and generated test sets, mean ± standard deviation over {_seeds(comparison)}",
@@ -80,7 +83,7 @@ def gaps(comparison: Comparison) -> Table:
 
 
 def gaps_of_detector(comparison: Comparison, detector: str) -> Table:
-    """The cells of one detector, one row a machine and generator, the published values as a row of their own.
+    """The cells of one detector, one row a machine and generator, published values in a row of their own.
 
     This long form fits a terminal whatever the number of generators.
     """
@@ -134,6 +137,7 @@ def _control_cells(cell: Mapping[str, Any]) -> list[str]:
 def _gap_rows(comparison: Comparison, detector: str, notes: Notes) -> list[list[str]]:
     groups, controlled = labels_of_sets(comparison.gaps), _has_controls(comparison)
     cells = comparison.gaps[comparison.gaps["detector"] == detector]
+    known = published.figures(comparison.published)
     rows = []
     for machine in comparison.machines:
         for cell in records(cells[cells["machine"] == machine]):
@@ -148,10 +152,9 @@ def _gap_rows(comparison: Comparison, detector: str, notes: Notes) -> list[list[
             seeds = have_of(cell, "n_seeds", "")
             seeds = f" {seeds.replace(' of ', '/')}" if "of" in seeds else ""
             rows.append([machine, label, *auc_cells, *judged, "/".join(counts) + seeds])
-        values = published.table_iv(machine)
-        if values is not None and len(cells):
+        if known.aucs_of(machine) is not None and len(cells):
             empty = [""] * (6 if controlled else 4)
-            rows.append([machine, "[published]", *_published_cells(machine), *empty])
+            rows.append([machine, "[published]", *_published_cells(known, machine), *empty])
     return rows
 
 
@@ -208,7 +211,7 @@ def _why_not_different(cell: Mapping[str, Any]) -> str:
     if cell["p"] <= 1 - cell["confidence"]:
         return (
             f"the interval does not contain 0 and p is at most {level}, but not after Holm's correction: as many "
-            "comparisons find such a gap by chance (p and p_holm are in gaps_long.csv)"
+            "comparisons would find such a gap by chance (p and p_holm are in gaps_long.csv)"
         )
     return (
         f"the interval does not contain 0, but p is above {level}: the test against a perfect generator takes the "
@@ -245,15 +248,19 @@ def _original_cell(cell: Mapping[str, Any], notes: Notes) -> str:
     return mean_sd(cell["auc_original"], cell["auc_original_sd"], notes.mark(cell["reason"]) if missing else "")
 
 
-def _published_cells(machine: str) -> list[str]:
-    values = published.table_iv(machine)
+def _published_cells(known: Published, machine: str) -> list[str]:
+    if not known.name:
+        return []
+    values = known.aucs_of(machine)
     if values is None:
         return [DASH] * 3
     return [f"{values[0]:.4f}", f"{values[1]:.4f}", f"{100 * (values[1] - values[0]):+.2f}"]
 
 
-def _published_numbers(machine: str) -> dict[str, float]:
-    original, generated = published.table_iv(machine) or (float("nan"), float("nan"))
+def _published_numbers(known: Published, machine: str) -> dict[str, float]:
+    if not known.name:
+        return {}
+    original, generated = known.aucs_of(machine) or (float("nan"), float("nan"))
     return {
         "published_auc_original": original,
         "published_auc_generated": generated,
@@ -265,13 +272,14 @@ def _gap_remarks(comparison: Comparison) -> list[str]:
     gaps = comparison.gaps
     if gaps.empty:
         return []
-    kinds = [published.table_iv(machine) is not None for machine in comparison.machines]
+    known = published.figures(comparison.published)
+    kinds = [known.aucs_of(machine) is not None for machine in comparison.machines]
     confidence = f"{100 * comparison.confidence:g} %"
     drawn = "groups of clips" if _has_groups(gaps) else "clips"
     remarks = [
         f"gap: AUC generated - AUC original in points (1 point = 0.01); {confidence} interval: over {drawn}, paired "
         "where test sets share them, given the fitted detectors (the bootstrap's is in gaps_long.csv).",
-        f"[published]: {published.CITATION}." if any(kinds) else "",
+        f"[published]: {known.citation}." if any(kinds) else "",
         "In parentheses beside a number of clips: the groups (recordings) that they are of. Intervals, floor and "
         "verdict count groups, since clips of one group are alike."
         if _has_groups(gaps)
@@ -284,7 +292,8 @@ def _gap_remarks(comparison: Comparison) -> list[str]:
 
 
 def _remark_on_dashes(comparison: Comparison) -> list[str]:
-    kinds = [published.table_iv(machine) is not None for machine in comparison.machines]
+    known = published.figures(comparison.published)
+    kinds = [known.aucs_of(machine) is not None for machine in comparison.machines]
     return [f"{DASH} without a number: the paper has no such machine."] if any(kinds) and not all(kinds) else []
 
 

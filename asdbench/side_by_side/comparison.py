@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from asdbench.compare.published import published_summary
 from asdbench.report import published
+from asdbench.report.published import Published
 from asdbench.report.table import DASH, Notes, Table
 from asdbench.side_by_side import cells
 from asdbench.side_by_side.entries import Entry, entries, refuse_differences
@@ -17,15 +18,13 @@ if TYPE_CHECKING:
 
 _OVER_MACHINES = ("mean_gap", "mean_abs_gap", "rms_gap", "mean_relative_gap", "pearson", "spearman", "kendall")
 _MEANS = (*_OVER_MACHINES, *(f"{name}_{end}" for name in _OVER_MACHINES for end in ("low", "high")), "mean_floor")
-PAPER_CLIPS = 50
-"""Normal and anomalous clips of a test set in the paper."""
 
 
 def side_by_side(runs: Sequence[Results]) -> list[Table]:
     """Put the generators of runs side by side: their gaps by detector, and their sound, copies and cost.
 
-    The published table stands at the end of the first. A generator that gave the very same clips in two runs stands
-    there once.
+    Published figures that the runs ask for stand at the end of the first; without runs, those of MIMII-Gen. A generator
+    that gave the very same clips in two runs stands there once.
 
     Args:
         runs: of benchmarks on the same real test clips; may be empty.
@@ -35,10 +34,10 @@ def side_by_side(runs: Sequence[Results]) -> list[Table]:
     """
     refuse_differences(runs)
     found = entries(runs)
-    return [_gaps(found), *([_sound(found)] if found else [])]
+    return [_gaps(found, _asked_for(runs)), *([_sound(found)] if found else [])]
 
 
-def _gaps(found: Sequence[Entry]) -> Table:
+def _gaps(found: Sequence[Entry], papers: Sequence[Published]) -> Table:
     import pandas as pd
 
     notes = Notes()
@@ -53,9 +52,15 @@ def _gaps(found: Sequence[Entry]) -> Table:
             shown_row = row if whole else row | {name: math.nan for name in _MEANS if name in row}
             numbers.append({"run": run, **shown_row, "artefact_auc": artefact} | cells.heard_numbers(entry))
             rows.append(_cells(entry, row, artefact, notes))
-    known = published_summary(published.TABLE_IV, PAPER_CLIPS, PAPER_CLIPS)
-    shown = {name: getattr(known, name) for name in ("mean_gap", "mean_abs_gap", "mean_floor", "pearson", "spearman")}
-    rows.append(["[published]", "MIMII-Gen, Table IV", "", str(len(known.cells)), *_figures(shown), "", ""])
+    judged = []
+    for paper in papers:
+        known = published_summary(paper.gaps, paper.clips, paper.clips)
+        shown = {
+            name: getattr(known, name) for name in ("mean_gap", "mean_abs_gap", "mean_floor", "pearson", "spearman")
+        }
+        label = f"{paper.name}, {paper.gaps_table}"
+        judged.append(f"[published]: {paper.citation}. {known.sentence}")
+        rows.append(["[published]", label, "", str(len(known.cells)), *_figures(shown), "", ""])
     header = ["Detector", "Generator", "Run", "machines", "mean gap (points)", "mean |gap|", "floor"]
     return Table(
         "comparison",
@@ -69,9 +74,15 @@ def _gaps(found: Sequence[Entry]) -> Table:
             "floor: mean |gap| in points that a perfect generator would show with as many clips. "
             f"{cells.VERDICTS_REMARK} artefact AUC: generated normal clips against real ones, mean over machines; 0.5 "
             "where the detector does not hear the generator.",
-            f"[published]: {published.CITATION}. {known.sentence}",
+            *judged,
         ],
     )
+
+
+def _asked_for(runs: Sequence[Results]) -> list[Published]:
+    """Published figures that the specs of the runs ask for; without runs, those to be judged by themselves."""
+    names = [run.spec.get("published") for run in runs] or [published.PAPER_OF_THE_TASK]
+    return [published.figures(name) for name in dict.fromkeys(names) if name is not None]
 
 
 def _sound(found: Sequence[Entry]) -> Table:

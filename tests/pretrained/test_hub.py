@@ -23,6 +23,7 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from asdbench import UserError
+from asdbench.metrics.audio.embeddings.models import feature_extractor
 from asdbench.pretrained import hub
 from asdbench.pretrained.hub import (
     check_safetensors,
@@ -291,3 +292,47 @@ def test_quiet_puts_everything_back() -> None:
         fail()
     assert within == [(logging.ERROR, False, True)]
     assert state() == before
+
+
+def _marks(folder: Path) -> Path:
+    """Let a folder's parts ask for code that would write the file that is returned."""
+    mark = folder / "ran"
+    (folder / "own_code.py").write_text(f"open({str(mark)!r}, 'w').close()\nclass Own: ...\n")
+    for name in ("config.json", "tokenizer_config.json", "preprocessor_config.json"):
+        path = folder / name
+        data = json.loads(path.read_text()) if path.is_file() else {}
+        classes = {"AutoTokenizer": ["own_code.Own", "own_code.Own"]} | dict.fromkeys(
+            ("AutoConfig", "AutoModel", "AutoFeatureExtractor"), "own_code.Own"
+        )
+        kinds = {
+            "model_type": "own",
+            "tokenizer_class": "Own",
+            "feature_extractor_type": "Own",
+            "architectures": ["Own"],
+        }
+        path.write_text(json.dumps(data | kinds | {"auto_map": classes}))
+    return mark
+
+
+@pytest.mark.parametrize("kind", [AutoTokenizer, AutoModel])
+def test_code_beside_weights_is_neither_run_nor_asked_about(
+    tiny_t5: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: Any
+) -> None:
+    folder = tmp_path / "hostile"
+    shutil.copytree(tiny_t5, folder)
+    mark = _marks(folder)
+    monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("there was a question"))
+    _refused(kind, folder)
+    assert not mark.exists()
+
+
+def test_code_beside_a_feature_extractor_is_neither_run_nor_asked_about(
+    tiny_t5: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "hostile"
+    shutil.copytree(tiny_t5, folder)
+    mark = _marks(folder)
+    monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("there was a question"))
+    with pytest.raises(UserError, match="has no feature extractor that can be loaded"):
+        feature_extractor(str(folder))
+    assert not mark.exists()

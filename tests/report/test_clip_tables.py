@@ -17,6 +17,7 @@ from asdbench.compare.memorisation import GENERATED, HELD_OUT, NEAREST_COLUMNS
 from asdbench.report import clip_tables, formats, published, render, tables
 from asdbench.report.table import Table
 
+PAPER = published.figures("mimii_gen")
 MACHINES = ["fan", "slider", "robot"]
 NAN = math.nan
 
@@ -99,7 +100,8 @@ def silent(make_scores: Any, test_sets: Any) -> Comparison:
 @pytest.fixture(scope="module")
 def comparison(make_scores: Any, test_sets: Any) -> Comparison:
     scores = make_scores(machines=MACHINES, generators=("model", "other"), detectors=("knn",), seeds=(0, 1))
-    return compare(scores, test_sets, MACHINES, resamples=20, heard=heard(QUALITY, NEAREST, COSTS, ROLES))
+    known = heard(QUALITY, NEAREST, COSTS, ROLES)
+    return compare(scores, test_sets, MACHINES, resamples=20, heard=known, published="mimii_gen")
 
 
 def row_of(table: Table, *names: str) -> dict[str, str]:
@@ -137,10 +139,10 @@ def test_table_ii_of_other_machines_has_no_published_columns(comparison: Compari
 
 def test_the_papers_table_ii() -> None:
     """The paper's text (section IV-B) has the sums: 35,146 clips for training, 8,787 for evaluation."""
-    columns = np.array(list(published.TABLE_II.values())).sum(axis=0)
+    columns = np.array(list(PAPER.counts.values())).sum(axis=0)
     assert (columns[:2].sum(), columns[2:].sum()) == (35146, 8787)
-    assert published.table_ii("Slide_Rail") == published.table_ii("slider") == (5983, 1036, 1536, 286)
-    assert published.table_ii("robot") is None
+    assert PAPER.counts_of("Slide_Rail") == PAPER.counts_of("slider") == (5983, 1036, 1536, 286)
+    assert PAPER.counts_of("robot") is None
 
 
 def test_table_iii_has_means_over_seeds_of_all_machines(comparison: Comparison) -> None:

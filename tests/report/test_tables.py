@@ -15,6 +15,7 @@ from asdbench.report import formats, published, render, tables, write_tables
 
 MACHINES = ["valve", "fan", "slider", "ToyCar"]
 METRICS = {"auc": detection.auc, "auc_source": detection.auc_source, "pauc": detection.pauc}
+PAPER = published.figures("mimii_gen")
 PROBLEMS: list[Mapping[str, Any]] = [
     {"machine": "fan", "detector": None, "source": "effects", "seed": 1, "reason": "disk full"}
 ]
@@ -30,7 +31,8 @@ def scores(make_scores: Any) -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def comparison(scores: pd.DataFrame, test_sets: Any) -> Comparison:
-    return compare(scores, test_sets, MACHINES, PROBLEMS, METRICS, resamples=100, years=(2020, 2023))
+    years = (2020, 2023)
+    return compare(scores, test_sets, MACHINES, PROBLEMS, METRICS, resamples=100, years=years, published="mimii_gen")
 
 
 def row_of(table: tables.Table, *names: str) -> dict[str, str]:
@@ -50,13 +52,22 @@ def test_table_iv_has_the_numbers_and_the_published_ones(comparison: Comparison)
     assert row["gap holdout (points)"] == f"{100 * cell['gap']:+.2f} ± {100 * cell['gap_sd']:.2f}"
     assert row["95 % interval (points) holdout"] == f"{100 * cell['gap_low']:+.2f} to {100 * cell['gap_high']:+.2f}"
     assert (row["n normal"], row["n anomaly"], row["n holdout"]) == ("20", "20", "20")
-    assert row[f"AUC original, {published.LABEL}"] == "0.5588"
-    assert row[f"AUC generated, {published.LABEL}"] == "0.6132"
-    assert row[f"gap (points), {published.LABEL}"] == "+5.44"
-    assert row_of(table, "ToyCar", "ae")[f"AUC original, {published.LABEL}"] == "–"
+    assert row[f"AUC original, {PAPER.label}"] == "0.5588"
+    assert row[f"AUC generated, {PAPER.label}"] == "0.6132"
+    assert row[f"gap (points), {PAPER.label}"] == "+5.44"
+    assert row_of(table, "ToyCar", "ae")[f"AUC original, {PAPER.label}"] == "–"
     numbers = table.numbers.set_index(["machine", "detector"]).loc[("slider", "knn")]
     assert numbers["holdout: gap"] == cell["gap"]
     assert numbers["published_auc_generated"] == 0.6132
+
+
+def test_published_figures_are_in_no_table_that_did_not_ask_for_them(comparison: Comparison, tmp_path: Path) -> None:
+    """A user's own "fan" is not that of a paper."""
+    write_tables(comparison, tmp_path / "asked")
+    write_tables(replace(comparison, published=None), tmp_path / "plain")
+    for folder, found in (("asked", True), ("plain", False)):
+        files = {path.name for path in (tmp_path / folder).iterdir() if "ublished" in path.read_text()}
+        assert {name.partition(".")[0] for name in files} == ({"table_iv", "gaps", "summary"} if found else set())
 
 
 def test_undefined_and_partial_cells_carry_footnotes(comparison: Comparison) -> None:
@@ -77,7 +88,7 @@ def test_no_dash_without_a_footnote(comparison: Comparison) -> None:
     for table in tables.tables(comparison):
         for row in table.rows:
             for name, cell in zip(table.header, row, strict=True):
-                if "–" in cell and published.LABEL not in name:
+                if "–" in cell and PAPER.label not in name:
                     number = cell.removeprefix("– ")
                     assert any(note.startswith(number) for note in table.notes), (table.name, name, cell)
 
@@ -92,7 +103,7 @@ def test_summary_says_how_many_machines(comparison: Comparison) -> None:
     paper = row_of(table, "[published]")
     assert (paper["machines"], paper["mean gap (points)"], paper["RMS gap (points)"]) == ("5", "+4.28", "4.64")
     assert (paper["mean relative gap (%)"], paper["Pearson"], paper["Spearman"]) == ("+7.0", "0.994", "1.000")
-    assert table.numbers.iloc[-1]["detector"] == published.LABEL
+    assert table.numbers.iloc[-1]["detector"] == PAPER.label
 
 
 def test_metrics_are_means_over_seeds(comparison: Comparison) -> None:
@@ -150,7 +161,7 @@ def test_terminal_text_fits_and_says_everything(comparison: Comparison) -> None:
     assert max(map(len, text.splitlines())) <= formats.WIDTH
     for words in (*MACHINES, "effects", "holdout", "model", "[published]", "disk full", "no anomalous test clip"):
         assert words in text
-    assert published.CITATION.split('"')[1][:40] in text
+    assert PAPER.citation.split('"')[1][:40] in text
 
 
 def test_terminal_text_fits_with_long_names_and_large_sets(make_scores: Any, test_sets: Any) -> None:
@@ -180,7 +191,8 @@ def test_files_are_the_same_whatever_the_order_of_the_scores(
     scores: pd.DataFrame, test_sets: Any, comparison: Comparison, tmp_path: Path
 ) -> None:
     shuffled = scores.sample(frac=1, random_state=2)
-    again = compare(shuffled, test_sets, MACHINES, PROBLEMS, METRICS, resamples=100, years=(2020, 2023))
+    settings: dict[str, Any] = {"resamples": 100, "years": (2020, 2023), "published": "mimii_gen"}
+    again = compare(shuffled, test_sets, MACHINES, PROBLEMS, METRICS, **settings)
     first, second = write_tables(comparison, tmp_path / "a"), write_tables(again, tmp_path / "b")
     assert [path.name for path in first] == [path.name for path in second]
     assert {path.suffix for path in first} == {".csv", ".md", ".tex"}

@@ -275,6 +275,8 @@ class _Encoder:
 
     @classmethod
     def from_pretrained(cls, source: str, **kwargs: Any) -> Any:
-        config = AutoConfig.from_pretrained(source, local_files_only=kwargs.get("local_files_only", False))
+        config = AutoConfig.from_pretrained(
+            source, local_files_only=kwargs.get("local_files_only", False), trust_remote_code=False
+        )
         kind: Any = _ENCODERS.get(config.model_type, AutoModel)
         return kind.from_pretrained(source, **kwargs)

@@ -45,7 +45,7 @@ def feature_extractor(name: str, setting: str = "model") -> Any:
     offline = folder is not None or huggingface_hub.constants.is_offline_mode()
     try:
         with quiet():
-            return AutoFeatureExtractor.from_pretrained(source, local_files_only=offline)
+            return AutoFeatureExtractor.from_pretrained(source, local_files_only=offline, trust_remote_code=False)
     except (OSError, ValueError, ImportError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".:")
         raise UserError(
