@@ -7,6 +7,7 @@ kilobyte a clip; a score of single frames computes these anew.
 from __future__ import annotations
 
 import hashlib
+from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,13 +15,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from asdbench.remembered import Remembered
-
 from .network import reconstruct
 
 Array = npt.NDArray[np.float64]
 
-_remembered = Remembered(16 * 2**20)
+_MOST = 16_384
+"""Clips that are remembered, those used last."""
+_remembered: OrderedDict[tuple[bytes, bytes, int, str], Array] = OrderedDict()
 
 
 def digest_of(arrays: Mapping[str, npt.NDArray[Any]]) -> bytes:
@@ -50,13 +51,15 @@ def summary_of(
         device: where the network is computed.
         n_mels: values of a frame.
     """
-
-    def compute() -> Array:
-        residuals: npt.NDArray[np.float32] = reconstruct(network, vectors, device).numpy()
-        rows = residuals.reshape(-1, n_mels).astype(np.float64)
-        return np.append(np.square(residuals, dtype=np.float64).mean(), rows.mean(axis=0))
-
     # Vectors overlap: the first one and the last frame of each hold all frames of the clip.
     clip = digest_of({"frames": vectors[:, -n_mels:].cpu().numpy(), "first": vectors[0].cpu().numpy()})
-    found = _remembered.get((weights, clip, n_mels, str(device)), compute)
-    return float(found[0]), found[None, 1:]
+    key = weights, clip, n_mels, str(device)
+    found = _remembered.pop(key, None)
+    if found is None:
+        residuals: npt.NDArray[np.float32] = reconstruct(network, vectors, device).numpy()
+        rows = residuals.reshape(-1, n_mels).astype(np.float64)
+        found = np.append(np.square(residuals, dtype=np.float64).mean(), rows.mean(axis=0))
+    _remembered[key] = found
+    if len(_remembered) > _MOST:
+        _remembered.popitem(last=False)
+    return float(found[0]), found[None, 1:].copy()

@@ -191,21 +191,22 @@ def test_the_three_scores_of_one_fit_equal_their_definitions(fitted):
 
 
 def test_both_scores_of_a_fit_share_the_forward_pass_and_equal_those_computed_alone(fitted, monkeypatch):
+    from collections import OrderedDict
+
     from asdbench.detectors.dcase_ae import residuals
-    from asdbench.remembered import Remembered
 
     detector, train_clips, clips = fitted
     passes = []
     monkeypatch.setattr(residuals, "reconstruct", lambda *args: passes.append(1) or reconstruct(*args))
 
     def alone(kind, some, of=detector):
-        monkeypatch.setattr(residuals, "_remembered", Remembered(0))  # keeps nothing
+        monkeypatch.setattr(residuals, "_remembered", OrderedDict())
         return score_as(of, kind, some)
 
     expected = {kind: alone(kind, clips) for kind in ("mse", "mahalanobis")}
     assert len(passes) == 2 * len(clips)
     passes.clear()
-    monkeypatch.setattr(residuals, "_remembered", Remembered(2**20))
+    monkeypatch.setattr(residuals, "_remembered", OrderedDict())
     for kind in ("mse", "mahalanobis"):
         assert np.array_equal(score_as(detector, kind, clips), expected[kind])
     assert len(passes) == len(clips)
