@@ -44,7 +44,7 @@ def examine(
     levels: list[dict[str, Any]] = []
     sets = [(machine, REAL, -1, key) for machine, key in plan.clips.items()]
     sets += [(machine, generator, seed, key) for (machine, generator, seed), key in plan.generated.items()]
-    with progress.steps("looking for near copies", len(sets), "set of clips") as steps:
+    with progress.steps("looking for near copies", len(sets), "clip set") as steps:
         for machine, source, seed, key in sets:
             if store.has(key) and store.has(plan.clips[machine]):
                 own = {"machine": machine, "generator": source, "seed": seed}
